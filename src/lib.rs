@@ -1,0 +1,3 @@
+//! twinlog.
+#![deny(unsafe_code)]
+pub mod model;

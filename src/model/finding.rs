@@ -1,0 +1,198 @@
+//! Findings: what twinlog reports.
+
+use super::{BlindSpotReason, CommitTime, Coordinates, Gtid, NodeIndex, Operation, RowKey};
+use std::fmt;
+
+/// A finding's identity: 128 bits derived from what it is about, the same in every run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FindingId(pub u128);
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// What kind of thing was found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FindingKind {
+    /// An original writes a table that another node owns.
+    TableOwnership,
+    /// An original writes a row that another node owns.
+    RowOwnership,
+    /// Two originals of different origins touch one key in opposite order.
+    WriteConflict,
+    /// A handover: the key was written from both sides, in one order everywhere.
+    SharedKey,
+    /// A handover so quick that a little more lag makes it a conflict.
+    NearConflict,
+    /// A transaction from a server that no node names.
+    UnknownOrigin,
+    /// A transaction logged again on its own origin, or circling.
+    ReplicationLoop,
+    /// Something could not be verified.
+    BlindSpot,
+}
+
+impl FindingKind {
+    /// All kinds, for metrics that start at zero.
+    pub const ALL: [FindingKind; 8] = [
+        FindingKind::TableOwnership,
+        FindingKind::RowOwnership,
+        FindingKind::WriteConflict,
+        FindingKind::SharedKey,
+        FindingKind::NearConflict,
+        FindingKind::UnknownOrigin,
+        FindingKind::ReplicationLoop,
+        FindingKind::BlindSpot,
+    ];
+
+    /// The word in findings, metrics and filters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FindingKind::TableOwnership => "table_ownership",
+            FindingKind::RowOwnership => "row_ownership",
+            FindingKind::WriteConflict => "write_conflict",
+            FindingKind::SharedKey => "shared_key",
+            FindingKind::NearConflict => "near_conflict",
+            FindingKind::UnknownOrigin => "unknown_origin",
+            FindingKind::ReplicationLoop => "replication_loop",
+            FindingKind::BlindSpot => "blind_spot",
+        }
+    }
+
+    /// The kind of that word.
+    pub fn parse(word: &str) -> Option<FindingKind> {
+        FindingKind::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// How much it matters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Wants a look.
+    Warning,
+    /// The masters differ, or will.
+    Critical,
+}
+
+impl Severity {
+    /// The word in findings, metrics and flags.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// Whether the logs prove it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Certainty {
+    /// Proved by the logs.
+    Exact,
+    /// The logs allow another reading.
+    Possible,
+}
+
+/// Whether it still holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum State {
+    /// It holds, or cannot heal.
+    Open,
+}
+
+/// What became of a conflict's row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Outcome {
+    /// One side has not shown the other's transaction yet.
+    Pending,
+    /// Both sides have settled; which values won is not known.
+    Unknown,
+}
+
+/// The operations of a conflict, the lower-numbered node's first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConflictKind(pub Operation, pub Operation);
+
+impl fmt::Display for ConflictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.0.as_str(), self.1.as_str())
+    }
+}
+
+/// Who owns what was written, and which rule says so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnerRef {
+    /// The owners; empty when the table is listed by no rule and writes to it are denied.
+    pub nodes: Vec<NodeIndex>,
+    /// The rule's number, from 1, and its tables; `None` for `defaults.unlisted_tables`.
+    pub rule: Option<(usize, Vec<String>)>,
+    /// For rows: the value belongs to another owner after the write than before.
+    pub moves_row: bool,
+}
+
+/// One transaction in a finding, as the streams show it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransactionRef {
+    /// The node it came from; `None` when no node names its server.
+    pub origin: Option<NodeIndex>,
+    /// The server id in its GTID event.
+    pub server_id: u32,
+    /// Its identity.
+    pub gtid: Option<Gtid>,
+    /// What it did to the row, net: an insert that replaces a deleted row is an update.
+    pub operation: Option<Operation>,
+    /// Commit on the origin.
+    pub committed_at: CommitTime,
+    /// Per node, in their order: where its stream shows the transaction, if it does.
+    pub coordinates: Vec<Option<Coordinates>>,
+}
+
+/// One thing that twinlog reports.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// Identity.
+    pub id: FindingId,
+    /// Kind.
+    pub kind: FindingKind,
+    /// Severity.
+    pub severity: Severity,
+    /// Whether the logs prove it.
+    pub certainty: Certainty,
+    /// Whether it still holds.
+    pub state: State,
+    /// True when nothing that the streams show later can change this finding.
+    pub settled: bool,
+    /// `schema.table`.
+    pub table: Option<String>,
+    /// The row.
+    pub key: Option<RowKey>,
+    /// For conflicts: the operations.
+    pub conflict: Option<ConflictKind>,
+    /// For conflicts: what became of the row.
+    pub outcome: Option<Outcome>,
+    /// For ownership: owner and rule.
+    pub owner: Option<OwnerRef>,
+    /// For what is about one stream: which.
+    pub node: Option<NodeIndex>,
+    /// For blind spots: why.
+    pub reason: Option<BlindSpotReason>,
+    /// For what is about one stream: what exactly, for a person; never a row's value.
+    pub detail: Option<String>,
+    /// How many events, rows or transactions it stands for; 1 where it is about one.
+    pub count: u64,
+    /// The transactions it is about, in the order of their origins.
+    pub transactions: Vec<TransactionRef>,
+    /// Findings of one kind, table and transaction (or pair) share a group.
+    pub group: FindingId,
+    /// Rows of the group past its limit, counted here on its last finding.
+    pub more: u64,
+    /// Commit time of the transaction that made it a finding.
+    pub first_seen: CommitTime,
+    /// Commit time of the newest transaction it is about.
+    pub last_seen: CommitTime,
+}

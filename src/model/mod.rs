@@ -1,0 +1,29 @@
+//! The words every layer shares: data only, no decoding, no decisions, no I/O.
+//!
+//! **Architecture invariant.** `model` depends on nothing else in the crate.
+
+mod coordinates;
+mod finding;
+mod gtid;
+mod node;
+mod ownership;
+mod table;
+mod time;
+mod transaction;
+
+pub use coordinates::Coordinates;
+pub use finding::{
+    Certainty, ConflictKind, Finding, FindingId, FindingKind, Outcome, OwnerRef, Severity, State,
+    TransactionRef,
+};
+pub use gtid::{Gtid, GtidSet, GtidSource, ParseGtidError, Tag};
+pub use node::{Node, NodeIndex, Nodes};
+pub use ownership::{
+    Endpoint, OwnershipRule, RowOwnership, RowRule, RuleBody, Unlisted, ValuePattern,
+};
+pub use table::{Column, ColumnType, RowKey, Table, TableId};
+pub use time::CommitTime;
+pub use transaction::{
+    BlindSpot, BlindSpotReason, Key, Operation, RowChange, RowState, RuleValue, Statement,
+    StatementKind, Transaction,
+};

@@ -1,0 +1,231 @@
+//! A transaction as facts: what the engine needs to judge it, and no more.
+
+use super::{CommitTime, Coordinates, Gtid, Table};
+use std::sync::Arc;
+
+/// What a row event did to a row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Operation {
+    /// Absent before, present after.
+    Insert,
+    /// Present before and after.
+    Update,
+    /// Present before, absent after.
+    Delete,
+}
+
+impl Operation {
+    /// The word in findings and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Insert => "insert",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+        }
+    }
+}
+
+/// A row's primary key within [`Transaction::key_bytes`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// XXH3-128 of the table's id and the canonical key bytes (see [`super::RowKey`]).
+    pub hash: u128,
+    /// First byte in [`Transaction::key_bytes`].
+    pub start: u32,
+    /// Number of bytes.
+    pub len: u32,
+}
+
+/// What is known of a row at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowState {
+    /// There is no such row.
+    Absent,
+    /// All columns are known; the XXH3-128 of the image.
+    Image(u128),
+    /// The image leaves columns out.
+    Partial,
+}
+
+/// One row of a row event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RowChange {
+    /// Place in [`Transaction::tables`].
+    pub table: u32,
+    /// What happened.
+    pub operation: Operation,
+    /// Place in [`Transaction::rule_values`] of the two values, before and after, of the column
+    /// that a row ownership rule asks for.
+    pub rule_values: Option<u32>,
+    /// Key before and after; `None` in a table without a known key. An insert repeats its key in
+    /// both places, and so does a delete.
+    pub keys: Option<[Key; 2]>,
+    /// The row before.
+    pub before: RowState,
+    /// The row after.
+    pub after: RowState,
+}
+
+/// A column's value, decoded because a row ownership rule asks for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RuleValue {
+    /// The row is absent (before an insert, after a delete), so there is nothing to judge.
+    NoRow,
+    /// The image leaves the column out.
+    NotLogged,
+    /// SQL NULL.
+    Null,
+    /// An integer of any width and sign.
+    Int(i128),
+    /// Text, decoded from its character set.
+    Text(String),
+    /// A type that no rule can judge.
+    Unsupported,
+}
+
+/// A statement logged as text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Statement {
+    /// The database it ran in.
+    pub schema: String,
+    /// Its text; bytes that are no UTF-8 are replaced.
+    pub text: String,
+    /// What it does to rows and tables.
+    pub kind: StatementKind,
+}
+
+/// What a logged statement does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StatementKind {
+    /// Writes rows that the log does not show, to these tables (`schema`, `name`); empty when
+    /// they cannot be told.
+    Rows(Vec<(String, String)>),
+    /// Defines or empties tables.
+    Definition,
+}
+
+/// Why something could not be verified.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum BlindSpotReason {
+    /// Rows were written by a statement logged as text.
+    StatementFormat,
+    /// The log names no primary key for the table.
+    NoKey,
+    /// Part of a stream is missing.
+    Gap,
+    /// An event of a kind that is not read.
+    UnsupportedEvent,
+    /// A row event without a usable table map.
+    NoTableMap,
+    /// The stream shows no copies (`log_replica_updates=OFF`, or replication never ran).
+    NoCopies,
+    /// Row images leave out columns that a rule needs.
+    PartialImage,
+    /// A limit of twinlog's own was reached.
+    BoundReached,
+    /// A rule names a column that the log does not name.
+    NoColumn,
+    /// A row ownership rule names no owner for a value.
+    NoOwner,
+    /// A transaction without a GTID: its copy cannot be recognised.
+    Anonymous,
+    /// An XA transaction, prepared and committed apart.
+    Xa,
+    /// The server reports that it lost events.
+    Incident,
+    /// A node whose stream is not read.
+    NoStream,
+}
+
+impl BlindSpotReason {
+    /// All reasons, for metrics that start at zero.
+    pub const ALL: [BlindSpotReason; 14] = [
+        BlindSpotReason::StatementFormat,
+        BlindSpotReason::NoKey,
+        BlindSpotReason::Gap,
+        BlindSpotReason::UnsupportedEvent,
+        BlindSpotReason::NoTableMap,
+        BlindSpotReason::NoCopies,
+        BlindSpotReason::PartialImage,
+        BlindSpotReason::BoundReached,
+        BlindSpotReason::NoColumn,
+        BlindSpotReason::NoOwner,
+        BlindSpotReason::Anonymous,
+        BlindSpotReason::Xa,
+        BlindSpotReason::Incident,
+        BlindSpotReason::NoStream,
+    ];
+
+    /// The word in findings and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BlindSpotReason::StatementFormat => "statement_format",
+            BlindSpotReason::NoKey => "no_key",
+            BlindSpotReason::Gap => "gap",
+            BlindSpotReason::UnsupportedEvent => "unsupported_event",
+            BlindSpotReason::NoTableMap => "no_table_map",
+            BlindSpotReason::NoCopies => "no_copies",
+            BlindSpotReason::PartialImage => "partial_image",
+            BlindSpotReason::BoundReached => "bound_reached",
+            BlindSpotReason::NoColumn => "no_column",
+            BlindSpotReason::NoOwner => "no_owner",
+            BlindSpotReason::Anonymous => "anonymous",
+            BlindSpotReason::Xa => "xa",
+            BlindSpotReason::Incident => "incident",
+            BlindSpotReason::NoStream => "no_stream",
+        }
+    }
+}
+
+/// Something in a stream that could not be read as rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BlindSpot {
+    /// Why.
+    pub reason: BlindSpotReason,
+    /// `schema.table`, where it is known.
+    pub table: Option<String>,
+    /// What exactly, for a person; never a row's value.
+    pub detail: String,
+    /// How many events, rows or statements it stands for.
+    pub count: u64,
+}
+
+/// A transaction as one stream shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transaction {
+    /// Its identity; `None` for an anonymous transaction.
+    pub gtid: Option<Gtid>,
+    /// The `server_id` in its GTID event: its origin's, on originals and copies alike.
+    pub server_id: u32,
+    /// Where it stands in this stream.
+    pub coordinates: Coordinates,
+    /// Commit on the origin.
+    pub committed_at: CommitTime,
+    /// Commit on the server whose stream this is, where the log carries it (MySQL 8).
+    pub logged_at: Option<CommitTime>,
+    /// The tables its rows belong to.
+    pub tables: Vec<Arc<Table>>,
+    /// Its row changes in log order.
+    pub rows: Vec<RowChange>,
+    /// The canonical key bytes that [`Key`] points into.
+    pub key_bytes: Vec<u8>,
+    /// Values for row ownership rules.
+    pub rule_values: Vec<RuleValue>,
+    /// Statements logged as text.
+    pub statements: Vec<Statement>,
+    /// What could not be read.
+    pub blind_spots: Vec<BlindSpot>,
+}
+
+impl Transaction {
+    /// The canonical bytes of a key.
+    pub fn key_bytes_of(&self, key: &Key) -> &[u8] {
+        let start = key.start as usize;
+        &self.key_bytes[start..start + key.len as usize]
+    }
+
+    /// True when it changes nothing that the log shows: MySQL logs such copies.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.statements.is_empty() && self.blind_spots.is_empty()
+    }
+}
