@@ -1,3 +1,3 @@
 //! twinlog.
-#![deny(unsafe_code)]
+pub mod engine;
 pub mod model;

@@ -1,0 +1,282 @@
+//! Write conflicts: pairs of originals that no stream puts in one order.
+
+use super::{
+    Report, Seen, Verifier, blank,
+    id::IdHasher,
+    open::{OpenId, TouchView},
+    pending::{Order, Side},
+    rows::{keys_of, row_key},
+    shown::Place,
+};
+use crate::model::{
+    CommitTime, ConflictKind, Finding, FindingKind, Gtid, Key, NodeIndex, Operation, RowKey,
+    Severity, Transaction, TransactionRef,
+};
+use hashbrown::HashMap;
+use std::{cmp::Ordering, collections::BTreeMap};
+
+/// A pair of touches on one key that turned out to be in conflict.
+struct Clash {
+    key: Key,
+    table: u32,
+    row: usize,
+    mine: Operation,
+    theirs: Operation,
+    /// This transaction may have passed in the other's stream before the other.
+    doubt_mine: bool,
+    /// The other may have passed in this stream before this one.
+    doubt_theirs: bool,
+    doubt_mine_without_copies: bool,
+    doubt_theirs_without_copies: bool,
+}
+
+impl Verifier {
+    /// Looks for open originals of other nodes that touch the same keys, in no common order.
+    pub(super) fn judge_conflicts(
+        &mut self,
+        seen: Seen,
+        id: OpenId,
+        tx: &Transaction,
+        out: &mut Vec<Report>,
+    ) {
+        let clashes = self.clashes(seen, id, tx);
+        for (other, mut clashes) in clashes {
+            clashes.sort_by_key(|clash| (clash.table, clash.key.hash));
+            for of_table in clashes.chunk_by(|x, y| x.table == y.table) {
+                self.report_clashes(seen, id, other, tx, of_table, out);
+            }
+        }
+    }
+
+    /// The clashes of an original with open ones, by the other transaction.
+    ///
+    /// Others on a key are taken in the order of their streams: what an earlier write there found
+    /// decides whether this transaction may have passed unseen before a later one.
+    fn clashes(
+        &mut self,
+        seen: Seen,
+        id: OpenId,
+        tx: &Transaction,
+    ) -> BTreeMap<OpenId, Vec<Clash>> {
+        let mut places: HashMap<u128, (usize, Key)> = HashMap::new();
+        let mut clashes: BTreeMap<OpenId, Vec<Clash>> = BTreeMap::new();
+        let mine: Vec<TouchView> = self.open.touches_of(id).collect();
+        let contested = |touch: &&TouchView| self.open.touches_on(touch.key).nth(1).is_some();
+        let contested: Vec<TouchView> = mine.iter().filter(contested).copied().collect();
+        if contested.is_empty() {
+            return clashes;
+        }
+        for (at, row) in tx.rows.iter().enumerate() {
+            for key in keys_of(row) {
+                places.entry(key.hash).or_insert((at, key));
+            }
+        }
+        for touch in contested {
+            let mut others: Vec<TouchView> = self.open.touches_on(touch.key).collect();
+            others.retain(|other| self.open.get(other.owner).origin != seen.origin);
+            others.sort_by_key(|other| self.open.get(other.owner).ordinal);
+            for other in others {
+                let Some((row, key)) = places.get(&touch.key).copied() else { continue };
+                if let Some(doubts) = self.unordered(seen, id, &touch, &other) {
+                    let (table, mine) = (tx.rows[row].table, touch.operation);
+                    let theirs = other.operation;
+                    let [doubt_mine, doubt_theirs] = doubts;
+                    clashes.entry(other.owner).or_default().push(Clash {
+                        key,
+                        table,
+                        row,
+                        mine,
+                        theirs,
+                        doubt_mine,
+                        doubt_theirs,
+                        doubt_mine_without_copies: touch.may_be_what_was_found_by(&other),
+                        doubt_theirs_without_copies: other.may_be_what_was_found_by(&touch),
+                    });
+                }
+            }
+        }
+        clashes
+    }
+
+    /// `None` when one of the two happened before the other. Otherwise whether this one may have
+    /// passed in the other's stream before the other, and the other in this one's.
+    fn unordered(
+        &mut self,
+        seen: Seen,
+        id: OpenId,
+        mine: &TouchView,
+        theirs: &TouchView,
+    ) -> Option<[bool; 2]> {
+        let (this, other) = (self.open.get(id), self.open.get(theirs.owner));
+        let other_node = other.origin;
+        let my_place = this.places[other_node.at()];
+        let their_place = other.places[seen.node.at()];
+        // A stream that has shown the other one has done so before this moment.
+        if their_place.is_some_and(|place| compare(place, seen.ordinal) != Ordering::Greater) {
+            return None;
+        }
+        let my_order = my_place.map(|place| compare(place, other.ordinal));
+        if my_order == Some(Ordering::Less) {
+            return None;
+        }
+        let (my_ordered, their_ordered) =
+            (this.gtid.source.is_ordered(), other.gtid.source.is_ordered());
+        let may_mine =
+            self.open.note_may_have_passed(mine.id, other_node, mine.may_pass_before(theirs));
+        let may_theirs =
+            self.open.note_may_have_passed(theirs.id, seen.node, theirs.may_pass_before(mine));
+        let undecided_mine = my_order.is_none_or(|order| order == Ordering::Equal);
+        Some([my_ordered && undecided_mine && may_mine, their_ordered && may_theirs])
+    }
+
+    /// Reports the clashes of two transactions on one table.
+    fn report_clashes(
+        &mut self,
+        seen: Seen,
+        id: OpenId,
+        other: OpenId,
+        tx: &Transaction,
+        clashes: &[Clash],
+        out: &mut Vec<Report>,
+    ) {
+        let told = clashes.len().min(self.settings.group_limit as usize);
+        let more = (clashes.len() - told) as u64;
+        for (at, clash) in clashes[..told].iter().enumerate() {
+            let theirs = self.open_reference(other, Some(clash.theirs));
+            let mine = self.open_reference(id, Some(clash.mine));
+            let key = row_key(tx, &tx.rows[clash.row], &clash.key);
+            let mut finding = conflict([mine, theirs], key, clash.key.hash);
+            let order = self.order_of(seen, id, other, clash);
+            finding.certainty = order.certainty();
+            finding.outcome = Some(order.outcome());
+            finding.more = if at + 1 == told { more } else { 0 };
+            out.push(Report { finding: finding.clone(), news: true });
+            let serial = self.pending.add(finding, 2, Some(order));
+            self.open.get_mut(id).findings.push(serial);
+            self.open.get_mut(other).findings.push(serial);
+        }
+    }
+
+    fn order_of(&self, seen: Seen, id: OpenId, other: OpenId, clash: &Clash) -> Order {
+        let (this, other) = (self.open.get(id), self.open.get(other));
+        let mine = Side {
+            gtid: this.gtid,
+            other: other.origin,
+            other_ordinal: other.ordinal,
+            awaited: this.places[other.origin.at()].is_none(),
+            doubt: clash.doubt_mine,
+            doubt_without_copies: clash.doubt_mine_without_copies,
+        };
+        let theirs = Side {
+            gtid: other.gtid,
+            other: seen.node,
+            other_ordinal: seen.ordinal,
+            awaited: true,
+            doubt: clash.doubt_theirs,
+            doubt_without_copies: clash.doubt_theirs_without_copies,
+        };
+        Order { sides: [mine, theirs] }
+    }
+
+    /// Judges a copy whose original lies before the start of its own stream.
+    ///
+    /// There it stands before everything that was read; here it stands after every open original
+    /// of this node. Those that its origin had not applied by its start conflict with it.
+    pub(super) fn judge_late_copy(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+        let mut net: BTreeMap<u128, (usize, Key, Operation)> = BTreeMap::new();
+        for (at, row) in tx.rows.iter().enumerate() {
+            for key in keys_of(row) {
+                let first = net.entry(key.hash).or_insert((at, key, row.operation));
+                first.2 = add_up(first.2, row.operation);
+            }
+        }
+        let mut told: BTreeMap<(OpenId, u32), u64> = BTreeMap::new();
+        for (hash, (at, key, operation)) in net {
+            let touches: Vec<TouchView> = self.open.touches_on(hash).collect();
+            for touch in touches {
+                let open = self.open.get(touch.owner);
+                let applied_before = open.places[seen.origin.at()] == Some(Place::BASELINE);
+                if open.origin != seen.node || applied_before {
+                    continue;
+                }
+                let row = &tx.rows[at];
+                let count = told.entry((touch.owner, row.table)).or_default();
+                *count += 1;
+                if *count > self.settings.group_limit {
+                    continue;
+                }
+                let mine = self.reference(seen.node, tx, Some(seen.origin), Some(operation));
+                let theirs = self.open_reference(touch.owner, Some(touch.operation));
+                let order = self.late_order(seen, touch.owner);
+                let mut finding = conflict([mine, theirs], row_key(tx, row, &key), hash);
+                finding.certainty = order.certainty();
+                finding.outcome = Some(order.outcome());
+                out.push(Report { finding: finding.clone(), news: true });
+                let serial = self.pending.add(finding, 1, Some(order));
+                self.open.get_mut(touch.owner).findings.push(serial);
+            }
+        }
+    }
+
+    fn late_order(&self, seen: Seen, id: OpenId) -> Order {
+        let open = self.open.get(id);
+        let side = |gtid: Gtid, other: NodeIndex, other_ordinal: u64, awaited: bool| Side {
+            gtid,
+            other,
+            other_ordinal,
+            awaited,
+            doubt: false,
+            doubt_without_copies: false,
+        };
+        let awaited = open.places[seen.origin.at()].is_none();
+        Order {
+            sides: [
+                side(open.gtid, seen.origin, 0, awaited),
+                side(seen.gtid, seen.node, open.ordinal, false),
+            ],
+        }
+    }
+}
+
+/// Where a transaction took effect, against the one at `ordinal` of the same stream: `Less` is
+/// certainly before, `Greater` certainly after, `Equal` undecided.
+fn compare(place: Place, ordinal: u64) -> Ordering {
+    if place.at < ordinal {
+        Ordering::Less
+    } else if place.after >= ordinal {
+        Ordering::Greater
+    } else {
+        Ordering::Equal
+    }
+}
+
+/// What two operations on one row come to.
+fn add_up(first: Operation, last: Operation) -> Operation {
+    match (first, last) {
+        (_, Operation::Delete) => Operation::Delete,
+        (Operation::Insert, _) => Operation::Insert,
+        _ => Operation::Update,
+    }
+}
+
+/// A conflict of two transactions on one row, unsettled.
+fn conflict(mut pair: [TransactionRef; 2], key: RowKey, hash: u128) -> Finding {
+    pair.sort_by_key(|transaction| transaction.origin);
+    let [low, high] = &pair;
+    let kind = FindingKind::WriteConflict;
+    let table = key.table.full_name();
+    let (first, second) = (low.gtid, high.gtid);
+    let id = IdHasher::new(kind).text(&table).number(hash).gtid(first).gtid(second).finish();
+    let group = IdHasher::new(kind).text(&table).gtid(first).gtid(second).finish();
+    let operations = low.operation.zip(high.operation);
+    let when: CommitTime = low.committed_at.max(high.committed_at);
+    Finding {
+        settled: false,
+        table: Some(table),
+        key: Some(key),
+        conflict: operations.map(|(low, high)| ConflictKind(low, high)),
+        group,
+        transactions: pair.into(),
+        ..blank(id, kind, Severity::Critical, when)
+    }
+}

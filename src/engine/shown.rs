@@ -1,0 +1,92 @@
+//! What one stream has shown of one source of transactions.
+
+use crate::model::Coordinates;
+use std::collections::BTreeMap;
+
+/// Between which places of a stream a transaction took effect on that stream's rows.
+///
+/// Places are ordinals of transactions in the stream, from 1; 0 is before the stream began.
+/// `after < place <= at`: for a transaction that the stream shows, `after` is `at - 1` and the
+/// place is certain. For a hole (MariaDB logs nothing for a change that changed nothing) all that
+/// is certain is that it passed between its neighbours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    pub(super) after: u64,
+    pub(super) at: u64,
+}
+
+impl Place {
+    /// Before the stream began.
+    pub(super) const BASELINE: Place = Place { after: 0, at: 0 };
+
+    pub(super) fn exact(ordinal: u64) -> Place {
+        Place { after: ordinal - 1, at: ordinal }
+    }
+}
+
+/// A copy that a stream showed before its original was read from the origin's stream.
+#[derive(Clone, Debug)]
+pub(super) struct EarlyCopy {
+    pub(super) ordinal: u64,
+    pub(super) coordinates: Coordinates,
+}
+
+/// What a stream has shown of one source, as far as later questions need it.
+#[derive(Default, Debug)]
+pub(super) struct ShownLog {
+    /// Copies whose originals have not been read: they wait here for them.
+    early: BTreeMap<u64, EarlyCopy>,
+    /// The highest sequence number shown and its ordinal; 0, 0 before the first.
+    last: (u64, u64),
+    /// Ordinal of the copy with the highest sequence number below every waiting one.
+    below: u64,
+}
+
+impl ShownLog {
+    /// The highest sequence number shown, and its ordinal.
+    pub(super) fn last(&self) -> (u64, u64) {
+        self.last
+    }
+
+    /// Takes note of a copy; `waits` when its original has not been read.
+    pub(super) fn show(&mut self, sequence: u64, copy: EarlyCopy, waits: bool) {
+        if sequence > self.last.0 {
+            self.last = (sequence, copy.ordinal);
+        }
+        if waits {
+            self.early.insert(sequence, copy);
+        } else {
+            self.below = copy.ordinal;
+        }
+    }
+
+    /// Answers, when an original is read, whether its copy has been shown here already.
+    ///
+    /// `ordered` sources also tell holes: a later number was shown, so this one has passed.
+    pub(super) fn take(
+        &mut self,
+        sequence: u64,
+        ordered: bool,
+    ) -> Option<(Place, Option<Coordinates>)> {
+        if ordered {
+            // Originals come in order, so nobody will ask for a smaller number again.
+            while let Some(entry) = self.early.first_entry().filter(|e| *e.key() < sequence) {
+                self.below = entry.remove().ordinal;
+            }
+        }
+        if let Some(copy) = self.early.remove(&sequence) {
+            self.below = copy.ordinal;
+            return Some((Place::exact(copy.ordinal), Some(copy.coordinates)));
+        }
+        if !ordered || self.last.0 <= sequence {
+            return None;
+        }
+        let at = self.early.first_key_value().map_or(self.last.1, |(_, copy)| copy.ordinal);
+        Some((Place { after: self.below, at }, None))
+    }
+
+    /// Forgets copies that wait for originals which will never come.
+    pub(super) fn forget_early(&mut self) {
+        self.early.clear();
+    }
+}

@@ -1,0 +1,85 @@
+//! What the engine knows of one node's stream.
+
+use super::{handover::RecentCopies, shown::ShownLog};
+use crate::model::{Gtid, GtidSet, GtidSource};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One node's stream.
+pub(super) struct Stream {
+    /// Whether the stream is read; set by `begin`.
+    pub(super) begun: bool,
+    /// What its node had logged (or, live, applied) before the stream began.
+    pub(super) baseline: GtidSet,
+    /// Transactions observed so far.
+    pub(super) ordinal: u64,
+    /// Copies of other nodes' transactions observed so far.
+    pub(super) copies: u64,
+    /// What it has shown, by source.
+    pub(super) shown: BTreeMap<usize, ShownLog>,
+    /// Sources of which this stream holds originals with content, and the highest number seen.
+    pub(super) own: BTreeMap<usize, u64>,
+    /// What the others' streams began with and this stream has not come to yet.
+    ///
+    /// While there is any, a copy may still come whose original lies before its own stream's
+    /// start, and that conflicts with an original of this stream that everybody else has shown.
+    /// So this stream's originals stay open until then.
+    pub(super) behind: GtidSet,
+    /// Keys that copies touched not long ago.
+    pub(super) recent: RecentCopies,
+    /// Loops told already.
+    pub(super) loops: BTreeSet<Gtid>,
+}
+
+/// Loops that are told one by one, per stream.
+pub(super) const LOOPS_MAX: usize = 1_000;
+
+impl Stream {
+    pub(super) fn new(recent: RecentCopies) -> Self {
+        Stream {
+            begun: false,
+            baseline: GtidSet::default(),
+            ordinal: 0,
+            copies: 0,
+            shown: BTreeMap::new(),
+            own: BTreeMap::new(),
+            behind: GtidSet::default(),
+            recent,
+            loops: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a transaction off what this stream is behind; true when that was the last of it.
+    pub(super) fn catches_up_with(&mut self, gtid: &Gtid) -> bool {
+        if self.behind.is_empty() {
+            return false;
+        }
+        let mut passed = GtidSet::default();
+        match gtid.source.is_ordered() {
+            true => passed.add_up_to(gtid),
+            false => drop(passed.add(gtid)),
+        }
+        self.behind = self.behind.minus(&passed);
+        self.behind.is_empty()
+    }
+}
+
+/// Numbers the sources, so that the hot path handles small integers.
+#[derive(Default)]
+pub(super) struct Sources {
+    numbers: BTreeMap<GtidSource, usize>,
+    last: Option<(GtidSource, usize)>,
+}
+
+impl Sources {
+    pub(super) fn number(&mut self, source: GtidSource) -> usize {
+        if let Some((last, number)) = self.last
+            && last == source
+        {
+            return number;
+        }
+        let next = self.numbers.len();
+        let number = *self.numbers.entry(source).or_insert(next);
+        self.last = Some((source, number));
+        number
+    }
+}

@@ -1,0 +1,96 @@
+//! Findings that stand for many: blind spots and unknown origins, counted.
+
+use super::{Report, id::IdHasher};
+use crate::model::{
+    BlindSpotReason, Certainty, CommitTime, Finding, FindingKind, NodeIndex, Severity, State,
+    TransactionRef,
+};
+use std::collections::BTreeMap;
+
+/// What one counted finding is about.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct TallyKey {
+    pub(super) kind: FindingKind,
+    pub(super) severity: Severity,
+    pub(super) reason: Option<BlindSpotReason>,
+    pub(super) node: NodeIndex,
+    pub(super) table: Option<String>,
+    /// What exactly: part of the identity, so it must not vary from event to event.
+    pub(super) detail: String,
+}
+
+/// The counted findings, each told when it is first met and again at the end with its count.
+#[derive(Default)]
+pub(super) struct Tally(BTreeMap<TallyKey, Finding>);
+
+/// Kinds of blind spots that are kept apart; what comes after is counted under the last reason.
+const TALLIES_MAX: usize = 10_000;
+
+impl Tally {
+    /// Counts `count` more of `key`, met at `when` in `transaction`.
+    pub(super) fn count(
+        &mut self,
+        key: TallyKey,
+        count: u64,
+        when: CommitTime,
+        transaction: Option<TransactionRef>,
+        out: &mut Vec<Report>,
+    ) {
+        if let Some(finding) = self.0.get_mut(&key) {
+            finding.count += count;
+            finding.last_seen = finding.last_seen.max(when);
+            return;
+        }
+        let mut key = key;
+        if self.0.len() >= TALLIES_MAX {
+            key.table = None;
+            key.detail = "and others, past the limit of kinds that are told apart".to_owned();
+        }
+        let fresh = !self.0.contains_key(&key);
+        let finding = self.0.entry(key).or_insert_with_key(|key| describe(key, when, transaction));
+        finding.count += count;
+        finding.last_seen = finding.last_seen.max(when);
+        if fresh {
+            out.push(Report { finding: finding.clone(), news: true });
+        }
+    }
+
+    /// All of them in their last state.
+    pub(super) fn settle(&mut self, out: &mut Vec<Report>) {
+        for (_, mut finding) in std::mem::take(&mut self.0) {
+            finding.settled = true;
+            out.push(Report { finding, news: false });
+        }
+    }
+}
+
+fn describe(key: &TallyKey, when: CommitTime, transaction: Option<TransactionRef>) -> Finding {
+    let id = IdHasher::new(key.kind)
+        .text(key.reason.map_or("", BlindSpotReason::as_str))
+        .number(u128::from(key.node.0))
+        .text(key.table.as_deref().unwrap_or(""))
+        .text(&key.detail)
+        .finish();
+    Finding {
+        id,
+        kind: key.kind,
+        severity: key.severity,
+        certainty: Certainty::Exact,
+        state: State::Open,
+        settled: false,
+        table: key.table.clone(),
+        key: None,
+        conflict: None,
+        outcome: None,
+        owner: None,
+        node: Some(key.node),
+        reason: key.reason,
+        detail: Some(key.detail.clone()),
+        count: 0,
+        transactions: transaction.into_iter().collect(),
+        group: id,
+        more: 0,
+        first_seen: when,
+        last_seen: when,
+    }
+}
