@@ -1,0 +1,181 @@
+//! GTID events of both families, and the sets at the head of a file.
+
+use super::bytes::{Bytes, Short};
+use crate::model::{Gtid, GtidSet, GtidSource, Tag};
+
+/// What a GTID event says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct GtidEvent {
+    /// `None` for an anonymous transaction.
+    pub(crate) gtid: Option<Gtid>,
+    /// Commit on the origin, in microseconds since the epoch.
+    pub(crate) original_micros: Option<i64>,
+    /// Commit on the server that wrote the log.
+    pub(crate) immediate_micros: Option<i64>,
+    /// MariaDB: no BEGIN and no COMMIT; the next query ends the transaction.
+    pub(crate) standalone: bool,
+    /// MariaDB: the rows of an XA transaction that is only prepared.
+    pub(crate) prepared_xa: bool,
+}
+
+/// Reads `Gtid_log_event` and `Anonymous_gtid_log_event` (types 33 and 34).
+///
+/// # Source
+/// `Gtid_event` in MySQL's control_events.h: flags 1, uuid 16, number 8, and, each only in newer
+/// versions, a logical clock (1 + 16) and the commit timestamps of 7 bytes, where bit 55 of the
+/// first says that a second one follows.
+pub(crate) fn read_mysql_gtid(body: &[u8], anonymous: bool) -> Result<GtidEvent, Short> {
+    let mut bytes = Bytes(body);
+    let _flags = bytes.u8()?;
+    let uuid: [u8; 16] = bytes.take(16)?.try_into().map_err(|_| Short)?;
+    let sequence = bytes.u64()?;
+    let source = GtidSource::MySql { uuid, tag: Tag::default() };
+    let gtid = (!anonymous).then_some(Gtid { source, sequence });
+    let mut event = GtidEvent { gtid, ..GtidEvent::default() };
+    if bytes.len() < 17 || bytes.u8()? != 2 {
+        return Ok(event);
+    }
+    bytes.take(16)?;
+    if bytes.len() >= 7 {
+        let immediate = bytes.uint(7)?;
+        let two = immediate >> 55 & 1 == 1;
+        let immediate = (immediate & !(1 << 55)) as i64;
+        event.immediate_micros = Some(immediate);
+        event.original_micros = Some(if two { bytes.uint(7)? as i64 } else { immediate });
+    }
+    // A server that does not know the origin's commit time (a 5.7 master) says 0.
+    event.original_micros = event.original_micros.filter(|micros| *micros > 0);
+    Ok(event)
+}
+
+/// Reads `Gtid_tagged_log_event` (type 42, MySQL 8.3 and later), which is serialised by field
+/// numbers.
+///
+/// # Source
+/// libs/mysql/serialization in MySQL's sources; checked against MySQL 9.7 byte by byte. Field 0
+/// flags, 1 uuid as 16 variable-length integers, 2 number, 3 tag, 4 and 5 the logical clock, 6
+/// and 7 the commit timestamps (7 only when it differs).
+pub(crate) fn read_tagged_gtid(body: &[u8]) -> Result<GtidEvent, Short> {
+    let mut bytes = Bytes(body);
+    let (_version, _size, _last) = (varlen(&mut bytes)?, varlen(&mut bytes)?, varlen(&mut bytes)?);
+    let (mut uuid, mut sequence, mut tag) = ([0; 16], 0, Tag::default());
+    let mut event = GtidEvent::default();
+    while !bytes.is_empty() {
+        match varlen(&mut bytes)? {
+            0 => drop(bytes.u8()?),
+            1 => {
+                for byte in &mut uuid {
+                    *byte = u8::try_from(varlen(&mut bytes)?).map_err(|_| Short)?;
+                }
+            }
+            2 => sequence = u64::try_from(unzigzag(varlen(&mut bytes)?)).map_err(|_| Short)?,
+            3 => {
+                let count = usize::try_from(varlen(&mut bytes)?).map_err(|_| Short)?;
+                tag = Tag::parse(bytes.take(count)?).ok_or(Short)?;
+            }
+            6 => event.immediate_micros = Some(varlen(&mut bytes)? as i64),
+            7 => event.original_micros = Some(varlen(&mut bytes)? as i64),
+            4 | 5 | 8..=11 => drop(varlen(&mut bytes)?),
+            // Fields of later versions follow those that matter here.
+            _ => break,
+        }
+    }
+    event.original_micros = event.original_micros.or(event.immediate_micros);
+    let source = GtidSource::MySql { uuid, tag };
+    Ok(GtidEvent { gtid: Some(Gtid { source, sequence }), ..event })
+}
+
+/// A variable-length integer: the trailing one bits of the first byte count the bytes after it.
+fn varlen(bytes: &mut Bytes<'_>) -> Result<u64, Short> {
+    let first = *bytes.0.first().ok_or(Short)?;
+    let more = first.trailing_ones() as usize;
+    if more == 8 {
+        bytes.take(1)?;
+        return bytes.u64();
+    }
+    Ok(bytes.uint(more + 1)? >> (more + 1))
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+/// Reads MariaDB's `Gtid_log_event` (type 162); `server_id` is the event header's.
+///
+/// # Source
+/// `Gtid_log_event` in MariaDB's sql/log_event.h: number 8, domain 4, flags2 1.
+pub(crate) fn read_mariadb_gtid(body: &[u8], server_id: u32) -> Result<GtidEvent, Short> {
+    const FL_STANDALONE: u8 = 0x01;
+    const FL_PREPARED_XA: u8 = 0x40;
+    let mut bytes = Bytes(body);
+    let (sequence, domain, flags) = (bytes.u64()?, bytes.u32()?, bytes.u8()?);
+    let source = GtidSource::MariaDb { domain, server_id };
+    Ok(GtidEvent {
+        gtid: Some(Gtid { source, sequence }),
+        standalone: flags & FL_STANDALONE != 0,
+        prepared_xa: flags & FL_PREPARED_XA != 0,
+        ..GtidEvent::default()
+    })
+}
+
+/// Reads `Previous_gtids_log_event` (type 35): what the server had logged before this file.
+///
+/// # Source
+/// `Gtid_set::encode` in MySQL's rpl_gtid_set.cc. Without tags: a count of 8 bytes, then per
+/// UUID 16 bytes, a count and half-open intervals of 8 + 8 bytes. With tags the first 8 bytes
+/// are 1, the count in 6 bytes, 1, and a tag follows each UUID (measured on MySQL 9.7).
+pub(crate) fn read_previous_gtids(body: &[u8]) -> Result<GtidSet, Short> {
+    let mut bytes = Bytes(body);
+    let head = bytes.u64()?;
+    let tagged = head >> 56 == 1;
+    let count = if tagged { head >> 8 & 0xffff_ffff_ffff } else { head };
+    let mut set = GtidSet::default();
+    for _ in 0..count {
+        let uuid: [u8; 16] = bytes.take(16)?.try_into().map_err(|_| Short)?;
+        let mut tag = Tag::default();
+        if tagged {
+            let length = usize::try_from(varlen(&mut bytes)?).map_err(|_| Short)?;
+            tag = Tag::parse(bytes.take(length)?).ok_or(Short)?;
+        }
+        for _ in 0..bytes.u64()? {
+            let (first, end) = (bytes.u64()?, bytes.u64()?);
+            let last = end.checked_sub(1).filter(|last| first <= *last).ok_or(Short)?;
+            set.add_range(GtidSource::MySql { uuid, tag }, first, last);
+        }
+    }
+    Ok(set)
+}
+
+/// Reads MariaDB's `Gtid_list_log_event` (type 163): the last number per domain and server
+/// before this file.
+pub(crate) fn read_gtid_list(body: &[u8]) -> Result<GtidSet, Short> {
+    let mut bytes = Bytes(body);
+    let count = bytes.u32()? & 0x0fff_ffff;
+    let mut set = GtidSet::default();
+    for _ in 0..count {
+        let (domain, server_id, sequence) = (bytes.u32()?, bytes.u32()?, bytes.u64()?);
+        set.add_up_to(&Gtid { source: GtidSource::MariaDb { domain, server_id }, sequence });
+    }
+    Ok(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A GTID_TAGGED event of MySQL 9.7: `aaaaaaaa-…:mytag:1`, commit 1795457363409273.
+    #[test]
+    fn a_tagged_gtid_reads_as_the_server_wrote_it() {
+        let mut body = vec![0x02, 0x86, 0x00];
+        body.extend([0x00, 0x00, 0x02]);
+        body.extend([0xa9, 0x02].repeat(16));
+        body.extend([0x04, 0x04, 0x06, 0x0a]);
+        body.extend(b"mytag");
+        body.extend([0x08, 0x08, 0x0a, 0x10, 0x0c, 0x7f, 0x79, 0xf9, 0x5a, 0x7e, 0xf5, 0x60, 0x06]);
+        body.extend([0x10, 0xf5, 0x04, 0x12, 0x83, 0x12, 0x0b]);
+        let event = read_tagged_gtid(&body).unwrap();
+        let gtid = event.gtid.unwrap().to_string();
+        assert_eq!(gtid, "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:mytag:1");
+        assert_eq!(event.original_micros, Some(1_795_457_363_409_273));
+    }
+}
