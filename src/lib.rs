@@ -1,3 +1,4 @@
 //! twinlog.
+pub mod binlog;
 pub mod engine;
 pub mod model;
