@@ -238,7 +238,12 @@ impl<'a> RowsEvent<'a> {
     }
 
     /// Appends the two values of the rule's column, and gives their place.
-    fn rule_values(&self, layout: &Layout, spans: &[Spans; 2], tx: &mut Transaction) -> Option<u32> {
+    fn rule_values(
+        &self,
+        layout: &Layout,
+        spans: &[Spans; 2],
+        tx: &mut Transaction,
+    ) -> Option<u32> {
         let column = layout.rule_column?;
         let kind = &layout.table.columns[column].kind;
         let place = u32::try_from(tx.rule_values.len()).ok()?;

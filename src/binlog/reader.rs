@@ -1,0 +1,514 @@
+//! Events in, transactions out.
+
+use super::{
+    bytes::{Bytes, Short},
+    event::{self, CHECKSUM_BYTES, Format, HEADER_BYTES, Header, kind, kind_name},
+    gtid::{self, GtidEvent},
+    layout::Layout,
+    rows::{RowsError, RowsEvent, Spans},
+    statement::{Meaning, meaning},
+};
+use crate::model::{
+    BlindSpot, BlindSpotReason, CommitTime, Coordinates, GtidSet, Operation, Statement, Table,
+    Transaction,
+};
+use hashbrown::HashMap;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Names the column that a row ownership rule asks for, given `schema.table`.
+pub type RuleColumn = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What an event brought.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Nothing to tell yet.
+    Nothing,
+    /// What the server had logged before this file.
+    Baseline(GtidSet),
+    /// A whole transaction.
+    Transaction(Box<Transaction>),
+    /// The stream goes on in another file.
+    Rotate {
+        /// Its base name.
+        file: String,
+        /// The offset there, in bytes.
+        position: u64,
+    },
+}
+
+/// Why a stream cannot be read on.
+///
+/// The place (file and offset) is added where it is known, by the feed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Fewer bytes than an event has.
+    #[error("the event ends too early")]
+    Truncated,
+    /// An event that its own header contradicts.
+    #[error("an event says that it has {0} bytes, which cannot be")]
+    EventBytes(u32),
+    /// The CRC32 does not match.
+    #[error("checksum mismatch in a {kind} event: stored {stored:08x}, computed {computed:08x}")]
+    Checksum {
+        /// Its type.
+        kind: &'static str,
+        /// The checksum at its end.
+        stored: u32,
+        /// The checksum of its bytes.
+        computed: u32,
+    },
+    /// No format description came first.
+    #[error("an event comes before the format description event")]
+    NoFormat,
+    /// A format description that cannot be used.
+    #[error("{0}")]
+    Format(String),
+    /// A GTID event or GTID list that cannot be read.
+    #[error("a {0} event cannot be read")]
+    Gtid(&'static str),
+    /// An encrypted file.
+    #[error("the file is encrypted from here on; read it through the server, which decrypts it")]
+    Encrypted,
+    /// The stream ends, or another transaction begins, inside a transaction.
+    #[error("it ends inside transaction {0}")]
+    Unfinished(String),
+}
+
+impl From<Short> for ReadError {
+    fn from(_: Short) -> Self {
+        ReadError::Truncated
+    }
+}
+
+/// Reads one node's stream, event by event.
+///
+/// # Invariants
+/// No input makes it panic. Every event is either understood, or known to change no row, or
+/// counted in a blind spot of the transaction around it.
+pub struct StreamReader {
+    rule_column: RuleColumn,
+    file: Arc<str>,
+    format: Option<Format>,
+    /// Layouts by the table ids of this file.
+    tables: HashMap<u64, Result<Arc<Layout>, String>>,
+    /// Layouts by the hash of their table map's body: servers repeat it for every statement.
+    layouts: HashMap<u128, Arc<Layout>>,
+    spans: [Spans; 2],
+    open: Option<Open>,
+    events: [u64; 256],
+}
+
+/// Layouts kept at most; past that the cache starts afresh.
+const LAYOUTS_MAX: usize = 20_000;
+
+/// A transaction that has begun and not ended.
+struct Open {
+    tx: Transaction,
+    /// Layouts of `tx.tables`, at the same places.
+    layouts: Vec<Arc<Layout>>,
+    /// A BEGIN was read, or the GTID event implies it: an end will follow.
+    begun: bool,
+    prepared_xa: bool,
+}
+
+impl StreamReader {
+    /// A reader of a stream that begins in `file`.
+    pub fn new(file: &str, rule_column: RuleColumn) -> Self {
+        StreamReader {
+            rule_column,
+            file: Arc::from(file),
+            format: None,
+            tables: HashMap::new(),
+            layouts: HashMap::new(),
+            spans: Default::default(),
+            open: None,
+            events: [0; 256],
+        }
+    }
+
+    /// The stream goes on in another file.
+    pub fn enter_file(&mut self, file: &str) {
+        if *self.file != *file {
+            self.file = Arc::from(file);
+        }
+        self.tables.clear();
+    }
+
+    /// What the last format description said.
+    pub fn format(&self) -> Option<&Format> {
+        self.format.as_ref()
+    }
+
+    /// The GTID of the transaction that has begun and not ended.
+    pub fn unfinished(&self) -> Option<String> {
+        let open = self.open.as_ref()?;
+        Some(open.tx.gtid.map_or("without a GTID".to_owned(), |gtid| gtid.to_string()))
+    }
+
+    /// Forgets a transaction that has begun: the stream starts again before it.
+    pub fn forget_unfinished(&mut self) {
+        self.open = None;
+    }
+
+    /// Events read, by the names of [`event::kind_name`].
+    pub fn event_counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.events.iter().enumerate().filter(|(_, count)| **count > 0);
+        counts.map(|(kind, count)| (kind_name(kind as u8), *count))
+    }
+
+    /// Takes the next event, whole: header, body and checksum.
+    ///
+    /// # Input
+    /// Untrusted bytes; `offset` is where the event begins in the file.
+    ///
+    /// # Errors
+    /// [`ReadError`]: the stream cannot be read past this event.
+    pub fn event(&mut self, bytes: &[u8], offset: u64) -> Result<Progress, ReadError> {
+        let header = Header::read(bytes)?;
+        if header.event_bytes as usize != bytes.len() || bytes.len() < HEADER_BYTES {
+            return Err(ReadError::EventBytes(header.event_bytes));
+        }
+        self.events[usize::from(header.kind)] += 1;
+        if header.kind == kind::FORMAT_DESCRIPTION {
+            return self.format_description(bytes);
+        }
+        let format = self.format.as_ref().ok_or(ReadError::NoFormat)?;
+        let mut end = bytes.len();
+        if format.checksums {
+            event::verify_checksum(bytes).map_err(|(stored, computed)| {
+                let kind = kind_name(header.kind);
+                ReadError::Checksum { kind, stored, computed }
+            })?;
+            end = end.checked_sub(CHECKSUM_BYTES).ok_or(ReadError::Truncated)?;
+        }
+        let body = bytes.get(HEADER_BYTES..end).ok_or(ReadError::Truncated)?;
+        let event_end = offset + bytes.len() as u64;
+        self.dispatch(&header, body, offset, event_end)
+    }
+
+    fn format_description(&mut self, bytes: &[u8]) -> Result<Progress, ReadError> {
+        let format = Format::read(bytes).map_err(ReadError::Format)?;
+        if format.checksums {
+            event::verify_checksum(bytes).map_err(|(stored, computed)| {
+                let kind = kind_name(kind::FORMAT_DESCRIPTION);
+                ReadError::Checksum { kind, stored, computed }
+            })?;
+        }
+        if format.table_map_post_header != 8 {
+            let version = &format.server_version;
+            return Err(ReadError::Format(format!("server {version} is too old (before 5.1.4)")));
+        }
+        self.format = Some(format);
+        Ok(Progress::Nothing)
+    }
+
+    fn dispatch(
+        &mut self,
+        header: &Header,
+        body: &[u8],
+        offset: u64,
+        end: u64,
+    ) -> Result<Progress, ReadError> {
+        match header.kind {
+            kind::TABLE_MAP => self.table_map(body),
+            kind::WRITE_ROWS | kind::WRITE_ROWS_V1 => self.rows(header, body, Operation::Insert),
+            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 => self.rows(header, body, Operation::Update),
+            kind::DELETE_ROWS | kind::DELETE_ROWS_V1 => self.rows(header, body, Operation::Delete),
+            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID => {
+                self.begin_transaction(header, body, offset)?;
+            }
+            kind::QUERY => return self.query(header, body, 0, offset, end),
+            kind::EXECUTE_LOAD_QUERY => return self.query(header, body, 13, offset, end),
+            kind::XID => return Ok(self.commit(end)),
+            kind::XA_PREPARE => return Ok(self.xa_prepare(body, end)),
+            kind::TRANSACTION_PAYLOAD => {
+                self.unsupported(header);
+                return Ok(self.commit(end));
+            }
+            kind::QUERY_COMPRESSED => {
+                self.unsupported(header);
+                if self.open.as_ref().is_some_and(|open| !open.begun) {
+                    return Ok(self.commit(end));
+                }
+            }
+            kind::PREVIOUS_GTIDS => {
+                let set = gtid::read_previous_gtids(body);
+                return set.map(Progress::Baseline).map_err(|_| ReadError::Gtid("previous GTIDs"));
+            }
+            kind::GTID_LIST => {
+                let set = gtid::read_gtid_list(body);
+                return set.map(Progress::Baseline).map_err(|_| ReadError::Gtid("GTID list"));
+            }
+            kind::ROTATE => {
+                let mut bytes = Bytes(body);
+                let position = bytes.u64()?;
+                let file = String::from_utf8_lossy(bytes.0).into_owned();
+                return Ok(Progress::Rotate { file, position });
+            }
+            kind::START_ENCRYPTION => return Err(ReadError::Encrypted),
+            kind::INCIDENT => self.blind(BlindSpotReason::Incident, "incident events", 1),
+            kind::STOP
+            | kind::INTVAR
+            | kind::RAND
+            | kind::USER_VAR
+            | kind::APPEND_BLOCK
+            | kind::DELETE_FILE
+            | kind::BEGIN_LOAD_QUERY
+            | kind::HEARTBEAT
+            | kind::HEARTBEAT_V2
+            | kind::IGNORABLE
+            | kind::ROWS_QUERY
+            | kind::ANNOTATE_ROWS
+            | kind::TRANSACTION_CONTEXT
+            | kind::VIEW_CHANGE
+            | kind::BINLOG_CHECKPOINT => {}
+            _ => self.unsupported(header),
+        }
+        Ok(Progress::Nothing)
+    }
+
+    fn begin_transaction(
+        &mut self,
+        header: &Header,
+        body: &[u8],
+        offset: u64,
+    ) -> Result<(), ReadError> {
+        if let Some(unfinished) = self.unfinished() {
+            return Err(ReadError::Unfinished(unfinished));
+        }
+        let read = match header.kind {
+            kind::MARIADB_GTID => gtid::read_mariadb_gtid(body, header.server_id),
+            kind::GTID_TAGGED => gtid::read_tagged_gtid(body),
+            kind => gtid::read_mysql_gtid(body, kind == kind::ANONYMOUS_GTID),
+        };
+        let event = read.map_err(|_| ReadError::Gtid("GTID"))?;
+        let implied = header.kind == kind::MARIADB_GTID && !event.standalone;
+        self.open = Some(Open::new(self.file.clone(), header, &event, offset, implied));
+        Ok(())
+    }
+
+    /// The open transaction; one without a GTID event begins here if none is.
+    fn open_at(&mut self, header: &Header, offset: u64) -> &mut Open {
+        let file = &self.file;
+        self.open.get_or_insert_with(|| {
+            Open::new(file.clone(), header, &GtidEvent::default(), offset, false)
+        })
+    }
+
+    fn query(
+        &mut self,
+        header: &Header,
+        body: &[u8],
+        extra_post_header: usize,
+        offset: u64,
+        end: u64,
+    ) -> Result<Progress, ReadError> {
+        let mut bytes = Bytes(body);
+        let (_thread, _seconds) = (bytes.u32()?, bytes.u32()?);
+        let schema_bytes = usize::from(bytes.u8()?);
+        let _error = bytes.u16()?;
+        let status_bytes = usize::from(bytes.u16()?);
+        bytes.take(extra_post_header)?;
+        bytes.take(status_bytes)?;
+        let schema = String::from_utf8_lossy(bytes.take(schema_bytes)?).into_owned();
+        bytes.u8()?;
+        let text = String::from_utf8_lossy(bytes.0);
+        let meaning = meaning(&schema, &text);
+        let open = self.open_at(header, offset);
+        match meaning {
+            Meaning::Begin => open.begun = true,
+            Meaning::Inside => open.begun = true,
+            Meaning::Commit => return Ok(self.commit(end)),
+            Meaning::Rollback => return Ok(self.rollback(end)),
+            Meaning::XaEnd => {
+                return Ok(self.commit(end));
+            }
+            Meaning::Work(kind) => {
+                let text = text.into_owned();
+                open.tx.statements.push(Statement { schema, text, kind });
+                if !open.begun {
+                    return Ok(self.commit(end));
+                }
+            }
+        }
+        Ok(Progress::Nothing)
+    }
+
+    fn table_map(&mut self, body: &[u8]) {
+        let mut bytes = Bytes(body);
+        let (Ok(table_id), Ok(_flags)) = (bytes.uint(6), bytes.u16()) else { return };
+        let hash = xxh3_128(bytes.0);
+        if let Some(layout) = self.layouts.get(&hash) {
+            self.tables.insert(table_id, Ok(layout.clone()));
+            return;
+        }
+        let compiled = Layout::compile(bytes.0, &*self.rule_column).map(Arc::new);
+        if let Ok(layout) = &compiled {
+            if self.layouts.len() >= LAYOUTS_MAX {
+                self.layouts.clear();
+            }
+            self.layouts.insert(hash, layout.clone());
+        }
+        self.tables.insert(table_id, compiled.map_err(|error| error.to_string()));
+    }
+
+    fn rows(&mut self, header: &Header, body: &[u8], operation: Operation) {
+        let mut bytes = Bytes(body);
+        let (Ok(table_id), Ok(_flags)) = (bytes.uint(6), bytes.u16()) else {
+            return self.blind(BlindSpotReason::NoTableMap, "a row event that is too short", 1);
+        };
+        if bytes.is_empty() || table_id == 0x00ff_ffff {
+            // An event that only ends a statement: it names no table and has no rows.
+            return;
+        }
+        let layout = match self.tables.get(&table_id) {
+            Some(Ok(layout)) => layout.clone(),
+            Some(Err(error)) => {
+                let detail = format!("rows of a table whose map cannot be read: {error}");
+                return self.blind(BlindSpotReason::NoTableMap, &detail, 1);
+            }
+            None => {
+                return self.blind(
+                    BlindSpotReason::NoTableMap,
+                    "row events without a table map",
+                    1,
+                );
+            }
+        };
+        let versioned =
+            matches!(header.kind, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS);
+        let result = self.walk(bytes, versioned, operation, &layout);
+        if let Err(error) = result {
+            self.blind_table(&layout.table, &error.to_string());
+        }
+    }
+
+    fn walk(
+        &mut self,
+        mut body: Bytes<'_>,
+        versioned: bool,
+        operation: Operation,
+        layout: &Arc<Layout>,
+    ) -> Result<(), RowsError> {
+        if versioned {
+            let extra = usize::from(body.u16()?).checked_sub(2).ok_or(Short)?;
+            body.take(extra)?;
+        }
+        let event = RowsEvent::open(body, operation, layout)?;
+        // Rows outside a transaction (a log without GTIDs, cut in the middle) have no place.
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let table = open.table(layout);
+        event.walk(layout, table, &mut self.spans, &mut open.tx)
+    }
+
+    fn unsupported(&mut self, header: &Header) {
+        let detail = match kind_name(header.kind) {
+            "other" => format!("events of type {}", header.kind),
+            name => format!("{name} events are not read yet"),
+        };
+        self.blind(BlindSpotReason::UnsupportedEvent, &detail, 1);
+    }
+
+    fn blind(&mut self, reason: BlindSpotReason, detail: &str, count: u64) {
+        if let Some(open) = &mut self.open {
+            open.blind(reason, None, detail, count);
+        }
+    }
+
+    fn blind_table(&mut self, table: &Table, detail: &str) {
+        if let Some(open) = &mut self.open {
+            let name = Some(table.full_name());
+            open.blind(BlindSpotReason::UnsupportedEvent, name, detail, 1);
+        }
+    }
+
+    fn commit(&mut self, end: u64) -> Progress {
+        let Some(mut open) = self.open.take() else { return Progress::Nothing };
+        open.tx.coordinates.end = end;
+        Progress::Transaction(Box::new(open.tx))
+    }
+
+    /// A transaction that wrote to tables without transactions and was then rolled back.
+    fn rollback(&mut self, end: u64) -> Progress {
+        if let Some(open) = &mut self.open {
+            open.drop_rows(BlindSpotReason::UnsupportedEvent, "rows of a rolled back transaction");
+        }
+        self.commit(end)
+    }
+
+    /// XA PREPARE in two phases leaves the rows undecided; in one phase it commits.
+    fn xa_prepare(&mut self, body: &[u8], end: u64) -> Progress {
+        let one_phase = body.first().is_some_and(|byte| *byte != 0);
+        if let Some(open) = &mut self.open
+            && (!one_phase || open.prepared_xa)
+        {
+            open.drop_rows(
+                BlindSpotReason::Xa,
+                "rows of XA transactions prepared and committed apart",
+            );
+        }
+        self.commit(end)
+    }
+}
+
+impl Open {
+    fn new(file: Arc<str>, header: &Header, event: &GtidEvent, start: u64, begun: bool) -> Self {
+        let committed_at = match event.original_micros {
+            Some(micros) => CommitTime::from_micros(micros),
+            None => CommitTime::from_seconds(header.timestamp),
+        };
+        let tx = Transaction {
+            gtid: event.gtid,
+            server_id: header.server_id,
+            coordinates: Coordinates { file, start, end: start },
+            committed_at,
+            logged_at: event.immediate_micros.map(CommitTime::from_micros),
+            tables: Vec::new(),
+            rows: Vec::new(),
+            key_bytes: Vec::new(),
+            rule_values: Vec::new(),
+            statements: Vec::new(),
+            blind_spots: Vec::new(),
+        };
+        let prepared_xa = event.prepared_xa;
+        Open { tx, layouts: Vec::new(), begun, prepared_xa }
+    }
+
+    /// The place of a table in the transaction.
+    fn table(&mut self, layout: &Arc<Layout>) -> u32 {
+        // Statements mostly write the table that the one before wrote.
+        let known = self.layouts.iter().rposition(|known| Arc::ptr_eq(known, layout));
+        known.unwrap_or_else(|| {
+            self.layouts.push(layout.clone());
+            self.tx.tables.push(layout.table.clone());
+            self.layouts.len() - 1
+        }) as u32
+    }
+
+    fn blind(&mut self, reason: BlindSpotReason, table: Option<String>, detail: &str, count: u64) {
+        let spots = &mut self.tx.blind_spots;
+        let same = |spot: &&mut BlindSpot| {
+            spot.reason == reason && spot.table == table && spot.detail == detail
+        };
+        match spots.iter_mut().find(same) {
+            Some(spot) => spot.count += count,
+            None => spots.push(BlindSpot { reason, table, detail: detail.to_owned(), count }),
+        }
+    }
+
+    /// Takes the rows back, as a blind spot per table.
+    fn drop_rows(&mut self, reason: BlindSpotReason, detail: &str) {
+        let rows = std::mem::take(&mut self.tx.rows);
+        self.tx.rule_values.clear();
+        self.tx.key_bytes.clear();
+        for (at, table) in self.tx.tables.clone().iter().enumerate() {
+            let count = rows.iter().filter(|row| row.table as usize == at).count() as u64;
+            if count > 0 {
+                self.blind(reason, Some(table.full_name()), detail, count);
+            }
+        }
+        self.tx.tables.clear();
+        self.layouts.clear();
+    }
+}

@@ -1,0 +1,180 @@
+//! Statements logged as text: what they do to transactions and tables.
+
+use crate::model::StatementKind;
+use sqlparser::{
+    ast::{FromTable, ObjectName, Statement as Sql, TableFactor, TableObject, TableWithJoins},
+    dialect::MySqlDialect,
+    parser::Parser,
+};
+
+/// What a query event means for the transaction around it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Meaning {
+    /// Opens a transaction.
+    Begin,
+    /// Ends it for good.
+    Commit,
+    /// Ends it without effect.
+    Rollback,
+    /// `XA PREPARE`, `XA COMMIT` or `XA ROLLBACK`: ends a transaction of its own.
+    XaEnd,
+    /// Neither writes nor ends anything: savepoints, `XA START`, `XA END`.
+    Inside,
+    /// Does something to rows or tables.
+    Work(StatementKind),
+}
+
+/// Tells what a query event means.
+///
+/// The server logs the control statements in fixed spellings, so these are compared as words; only
+/// what may write rows is given to a parser.
+pub(crate) fn meaning(schema: &str, text: &str) -> Meaning {
+    let bare = skip_comments(text);
+    let mut words = bare.split(|c: char| c.is_ascii_whitespace() || c == ';' || c == '(');
+    let mut word = || words.find(|word| !word.is_empty()).unwrap_or("").to_ascii_uppercase();
+    match word().as_str() {
+        "BEGIN" => Meaning::Begin,
+        "START" => Meaning::Begin,
+        "COMMIT" => Meaning::Commit,
+        "ROLLBACK" if word() == "TO" => Meaning::Inside,
+        "ROLLBACK" => Meaning::Rollback,
+        "SAVEPOINT" | "RELEASE" => Meaning::Inside,
+        "XA" => match word().as_str() {
+            "START" | "BEGIN" | "END" => Meaning::Inside,
+            _ => Meaning::XaEnd,
+        },
+        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" | "CALL" | "SELECT" => {
+            Meaning::Work(StatementKind::Rows(written_tables(schema, bare)))
+        }
+        "CREATE" if is_create_select(bare) => {
+            Meaning::Work(StatementKind::Rows(written_tables(schema, bare)))
+        }
+        _ => Meaning::Work(StatementKind::Definition),
+    }
+}
+
+/// `CREATE TABLE ... SELECT` in statement format; in row format its rows follow as row events and
+/// MySQL adds `START TRANSACTION`.
+fn is_create_select(text: &str) -> bool {
+    let upper = text.to_ascii_uppercase();
+    let head = upper.starts_with("CREATE TABLE") || upper.starts_with("CREATE OR REPLACE TABLE");
+    head && !upper.contains("START TRANSACTION") && upper.contains("SELECT")
+}
+
+/// The text after comments and opening brackets; the inside of an executable comment is text.
+fn skip_comments(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+        if let Some(rest) = text.strip_prefix("/*!") {
+            text = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        } else if let Some(rest) = text.strip_prefix("/*") {
+            text = rest.split_once("*/").map_or("", |(_, after)| after);
+        } else if text.starts_with('#') || text.starts_with("-- ") {
+            text = text.split_once('\n').map_or("", |(_, after)| after);
+        } else {
+            return text;
+        }
+    }
+}
+
+/// The tables a statement writes, as (schema, name); empty when they cannot be told.
+fn written_tables(schema: &str, text: &str) -> Vec<(String, String)> {
+    // The parser's recursion is bounded; its input here is as long as an event may be.
+    const TEXT_MAX: usize = 1 << 20;
+    if text.len() > TEXT_MAX {
+        return Vec::new();
+    }
+    let parsed = Parser::new(&MySqlDialect {})
+        .with_recursion_limit(50)
+        .try_with_sql(text)
+        .and_then(|mut parser| parser.parse_statement());
+    let Ok(statement) = parsed else { return load_data_table(schema, text) };
+    let mut names: Vec<&ObjectName> = Vec::new();
+    match &statement {
+        Sql::Insert(insert) => {
+            if let TableObject::TableName(name) = &insert.table {
+                names.push(name);
+            }
+        }
+        Sql::Update { table, .. } => add_tables(table, &mut names),
+        Sql::Delete(delete) if !delete.tables.is_empty() => names.extend(&delete.tables),
+        Sql::Delete(delete) => {
+            let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+            from.iter().for_each(|table| add_tables(table, &mut names));
+        }
+        Sql::CreateTable(create) => names.push(&create.name),
+        _ => {}
+    }
+    names.into_iter().filter_map(|name| resolve(schema, name)).collect()
+}
+
+fn add_tables<'a>(from: &'a TableWithJoins, names: &mut Vec<&'a ObjectName>) {
+    let joined = from.joins.iter().map(|join| &join.relation);
+    for factor in std::iter::once(&from.relation).chain(joined) {
+        if let TableFactor::Table { name, .. } = factor {
+            names.push(name);
+        }
+    }
+}
+
+fn resolve(schema: &str, name: &ObjectName) -> Option<(String, String)> {
+    let mut parts = name.0.iter().rev().filter_map(|part| part.as_ident()).map(|i| i.value.clone());
+    let table = parts.next()?;
+    Some((parts.next().unwrap_or_else(|| schema.to_owned()), table))
+}
+
+/// `LOAD DATA ... INTO TABLE name`, which the parser does not know in MySQL's form.
+fn load_data_table(schema: &str, text: &str) -> Vec<(String, String)> {
+    let upper = text.to_ascii_uppercase();
+    let Some(at) = upper.find("INTO TABLE ").filter(|_| upper.starts_with("LOAD")) else {
+        return Vec::new();
+    };
+    let rest = text.get(at + "INTO TABLE ".len()..).unwrap_or("").trim_start();
+    let end = rest.find(|c: char| c.is_whitespace() || c == '(' || c == ';').unwrap_or(rest.len());
+    let plain = |name: &str| name.trim_matches('`').to_owned();
+    match rest[..end].split_once('.') {
+        Some((schema, table)) => vec![(plain(schema), plain(table))],
+        None => vec![(schema.to_owned(), plain(&rest[..end]))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &str) -> Vec<String> {
+        match meaning("db", text) {
+            Meaning::Work(StatementKind::Rows(tables)) => {
+                tables.into_iter().map(|(schema, table)| format!("{schema}.{table}")).collect()
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn tables_of_statements_are_told() {
+        assert_eq!(rows("insert into t values (1)"), ["db.t"]);
+        assert_eq!(rows("/* app */ REPLACE INTO `x`.`t` SET a=1"), ["x.t"]);
+        assert_eq!(rows("update t join u using (id) set t.a=1"), ["db.t", "db.u"]);
+        assert_eq!(rows("delete from x.t where id=1"), ["x.t"]);
+        assert_eq!(rows("LOAD DATA INFILE 'f' INTO TABLE `t` FIELDS TERMINATED BY ','"), ["db.t"]);
+        assert_eq!(rows("insert into t values ((((("), Vec::<String>::new(), "it cannot be told");
+    }
+
+    #[test]
+    fn control_statements_are_told_from_work() {
+        for (text, want) in [
+            ("BEGIN", Meaning::Begin),
+            ("COMMIT", Meaning::Commit),
+            ("ROLLBACK", Meaning::Rollback),
+            ("ROLLBACK TO `s`", Meaning::Inside),
+            ("SAVEPOINT `s`", Meaning::Inside),
+            ("XA START X'67',X'',1", Meaning::Inside),
+            ("XA COMMIT X'67',X'',1", Meaning::XaEnd),
+            ("# Dumb\nCREATE TABLE t (a int)", Meaning::Work(StatementKind::Definition)),
+            ("TRUNCATE t", Meaning::Work(StatementKind::Definition)),
+        ] {
+            assert_eq!(meaning("db", text), want, "{text}");
+        }
+    }
+}

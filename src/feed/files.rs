@@ -1,0 +1,320 @@
+//! Streams from binlog files and directories of them.
+
+use super::{
+    FeedError, FeedItem,
+    continuity::{Continuity, Fit},
+    error::read_hint,
+    window::{Window, WindowError},
+};
+use crate::binlog::{Progress, ReadError, RuleColumn, StreamReader, event};
+use crate::model::GtidSet;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// One binlog file of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BinlogFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its base name as the server knows it, without `.gz` or `.zst`.
+    pub name: String,
+    /// Its length on disk, in bytes.
+    pub bytes: u64,
+}
+
+/// Finds the binlog files that a source on the command line names, in stream order.
+///
+/// # Input
+/// A file, or a directory: there, what the server's `.index` lists, else all files that are
+/// numbered like binlogs, by number.
+///
+/// # Errors
+/// A source that does not exist, is ambiguous or holds no binlogs, and an index that names a file
+/// which is not there.
+pub fn resolve_source(node: &str, source: &Path) -> Result<Vec<BinlogFile>, FeedError> {
+    let found = fs::metadata(source)
+        .map_err(|error| FeedError::Io { node: node.into(), path: source.into(), source: error })?;
+    if !found.is_dir() {
+        return Ok(vec![binlog_file(node, source)?]);
+    }
+    let paths = match index_of(node, source)? {
+        Some(index) => listed_files(node, source, &index)?,
+        None => numbered_files(node, source)?,
+    };
+    paths.iter().map(|path| binlog_file(node, path)).collect()
+}
+
+fn binlog_file(node: &str, path: &Path) -> Result<BinlogFile, FeedError> {
+    let found = fs::metadata(path)
+        .map_err(|error| FeedError::Io { node: node.into(), path: path.into(), source: error })?;
+    Ok(BinlogFile { path: path.to_owned(), name: base_name(path), bytes: found.len() })
+}
+
+fn base_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+    name.to_owned()
+}
+
+fn source_error(node: &str, path: &Path, problem: String, hint: &str) -> FeedError {
+    FeedError::Source { node: node.into(), path: path.into(), problem, hint: hint.into() }
+}
+
+fn entries(node: &str, directory: &Path) -> Result<Vec<PathBuf>, FeedError> {
+    let io = |source| FeedError::Io { node: node.into(), path: directory.into(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).map_err(io)? {
+        paths.push(entry.map_err(io)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The index of the directory's binlogs; relay logs have one of their own beside it.
+fn index_of(node: &str, directory: &Path) -> Result<Option<PathBuf>, FeedError> {
+    let mut indices = entries(node, directory)?;
+    indices.retain(|path| path.extension().is_some_and(|extension| extension == "index"));
+    if indices.len() > 1 {
+        indices.retain(|path| !base_name(path).contains("relay"));
+    }
+    match indices.as_slice() {
+        [] => Ok(None),
+        [index] => Ok(Some(index.clone())),
+        several => {
+            let names: Vec<_> = several.iter().map(|path| base_name(path)).collect();
+            let problem = format!("several index files: {}", names.join(", "));
+            let hint = "name the binlog files themselves, one NODE=FILE each";
+            Err(source_error(node, directory, problem, hint))
+        }
+    }
+}
+
+/// The files an index lists, taken from beside it: it may have been copied from elsewhere.
+fn listed_files(node: &str, directory: &Path, index: &Path) -> Result<Vec<PathBuf>, FeedError> {
+    let text = fs::read_to_string(index)
+        .map_err(|error| FeedError::Io { node: node.into(), path: index.into(), source: error })?;
+    let mut paths = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let name = Path::new(line).file_name().unwrap_or_default();
+        let plain = directory.join(name);
+        let packed = [".zst", ".gz"].map(|ending| {
+            let mut name = name.to_owned();
+            name.push(ending);
+            directory.join(name)
+        });
+        let found = std::iter::once(plain.clone()).chain(packed).find(|path| path.exists());
+        let Some(path) = found else {
+            let problem = format!("{} lists it, but it is not there", base_name(index));
+            let hint = "copy the missing file, or name the files to scan one by one";
+            return Err(source_error(node, &plain, problem, hint));
+        };
+        paths.push(path);
+    }
+    if paths.is_empty() {
+        let problem = "the index lists no binlogs".to_owned();
+        return Err(source_error(node, index, problem, "is log_bin on?"));
+    }
+    Ok(paths)
+}
+
+/// All files of one base name with a number, by number.
+fn numbered_files(node: &str, directory: &Path) -> Result<Vec<PathBuf>, FeedError> {
+    let mut by_base: BTreeMap<String, BTreeMap<u64, PathBuf>> = BTreeMap::new();
+    for path in entries(node, directory)? {
+        let name = base_name(&path);
+        let Some((base, number)) = name.rsplit_once('.') else { continue };
+        let digits = number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(number) = number.parse().ok().filter(|_| digits) {
+            by_base.entry(base.to_owned()).or_default().insert(number, path);
+        }
+    }
+    if by_base.len() > 1 {
+        by_base.retain(|base, _| !base.contains("relay"));
+    }
+    let bases: Vec<&String> = by_base.keys().collect();
+    match bases.as_slice() {
+        [_] => Ok(by_base.into_values().flat_map(BTreeMap::into_values).collect()),
+        [] => {
+            let problem = "no binlogs in this directory".to_owned();
+            let hint = "binlogs are named like mysql-bin.000001; is this the server's log_bin \
+                        directory?";
+            Err(source_error(node, directory, problem, hint))
+        }
+        several => {
+            let problem = format!("binlogs of several base names: {several:?}");
+            let hint = "name the binlog files themselves, one NODE=FILE each";
+            Err(source_error(node, directory, problem, hint))
+        }
+    }
+}
+
+fn open(node: &str, file: &BinlogFile) -> Result<Window<Box<dyn Read + Send>>, FeedError> {
+    let io =
+        |source| FeedError::Io { node: node.to_owned(), path: file.path.clone(), source };
+    let plain = File::open(&file.path).map_err(io)?;
+    let input: Box<dyn Read + Send> = match file.path.extension().and_then(|e| e.to_str()) {
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(plain)),
+        Some("zst") => Box::new(zstd::Decoder::new(plain).map_err(io)?),
+        _ => Box::new(plain),
+    };
+    Ok(Window::new(input))
+}
+
+/// The server ids of the servers that wrote these files, as their format descriptions say.
+///
+/// # Errors
+/// A file that cannot be opened or is no binlog.
+pub fn file_server_ids(node: &str, files: &[BinlogFile]) -> Result<Vec<u32>, FeedError> {
+    let mut ids = Vec::new();
+    for file in files {
+        let mut window = open(node, file)?;
+        let head = window.magic().and_then(|()| window.event().map(|event| {
+            event.map(|(_, bytes)| event::Format::read(bytes))
+        }));
+        let format = match head {
+            Ok(Some(format)) => format.map_err(|e| WindowError::Read(ReadError::Format(e))),
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        let format = format.map_err(|error| window_error(node, file, 4, error, false))?;
+        ids.push(format.server_id);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+fn window_error(
+    node: &str,
+    file: &BinlogFile,
+    offset: u64,
+    error: WindowError,
+    in_use: bool,
+) -> FeedError {
+    match error {
+        WindowError::Io(source) => {
+            FeedError::Io { node: node.to_owned(), path: file.path.clone(), source }
+        }
+        WindowError::Read(source) => FeedError::Read {
+            node: node.to_owned(),
+            file: file.name.clone(),
+            offset,
+            hint: read_hint(&source, in_use),
+            source,
+        },
+    }
+}
+
+/// Delivers the transactions of a stream of files.
+pub struct FileFeed {
+    node: String,
+    reader: StreamReader,
+    continuity: Continuity,
+    begun: bool,
+}
+
+impl FileFeed {
+    /// A feed of one node's files.
+    pub fn new(node: &str, rule_column: RuleColumn) -> Self {
+        let reader = StreamReader::new("", rule_column);
+        FileFeed { node: node.to_owned(), reader, continuity: Continuity::default(), begun: false }
+    }
+
+    /// Reads all files in order and gives every item to `deliver`, with the bytes read since the
+    /// one before; stops early when `deliver` says no.
+    ///
+    /// # Errors
+    /// The first place that cannot be read; everything before it has been delivered.
+    pub fn run(
+        &mut self,
+        files: &[BinlogFile],
+        mut deliver: impl FnMut(FeedItem, u64) -> bool,
+    ) -> Result<(), FeedError> {
+        for file in files {
+            if !self.read_file(file, &mut deliver)? {
+                return Ok(());
+            }
+        }
+        if let (Some(gtid), Some(last)) = (self.reader.unfinished(), files.last()) {
+            let in_use = self.reader.format().is_some_and(|format| format.in_use);
+            let error = WindowError::Read(ReadError::Unfinished(gtid));
+            return Err(window_error(&self.node, last, last.bytes, error, in_use));
+        }
+        if !self.begun {
+            deliver(FeedItem::Begin(GtidSet::default()), 0);
+        }
+        Ok(())
+    }
+
+    /// Reads one file; false when the receiver has gone.
+    fn read_file(
+        &mut self,
+        file: &BinlogFile,
+        deliver: &mut impl FnMut(FeedItem, u64) -> bool,
+    ) -> Result<bool, FeedError> {
+        let mut window = open(&self.node, file)?;
+        let mut delivered = 0;
+        self.reader.enter_file(&file.name);
+        let fail = |feed: &Self, offset, error| {
+            let in_use = feed.reader.format().is_some_and(|format| format.in_use);
+            window_error(&feed.node, file, offset, error, in_use)
+        };
+        window.magic().map_err(|error| fail(self, 0, error))?;
+        loop {
+            let offset = window.offset();
+            let next = window.event().map_err(|error| fail(self, offset, error))?;
+            let Some((offset, bytes)) = next else { return Ok(true) };
+            let end = offset + bytes.len() as u64;
+            let progress = self.reader.event(bytes, offset);
+            let progress =
+                progress.map_err(|error| fail(self, offset, WindowError::Read(error)))?;
+            for item in self.items(file, progress, offset)?.into_iter().flatten() {
+                if !deliver(item, end - delivered) {
+                    return Ok(false);
+                }
+                delivered = end;
+            }
+        }
+    }
+
+    /// What the engine has to be told of an event.
+    fn items(
+        &mut self,
+        file: &BinlogFile,
+        progress: Progress,
+        offset: u64,
+    ) -> Result<[Option<FeedItem>; 2], FeedError> {
+        let begin = |feed: &mut Self, set: GtidSet| {
+            (!std::mem::replace(&mut feed.begun, true)).then_some(FeedItem::Begin(set))
+        };
+        Ok(match progress {
+            Progress::Baseline(baseline) => match self.continuity.head(&baseline) {
+                Fit::First => [begin(self, baseline), None],
+                Fit::Continues => [None, None],
+                Fit::Missing(missing) => {
+                    let detail = format!("before {}: {missing} is in no file read", file.name);
+                    [Some(FeedItem::Gap { baseline, detail }), None]
+                }
+                Fit::Reset(gone) => {
+                    let what = format!(
+                        "this file does not continue the one before it: its server no longer \
+                         knows {gone}"
+                    );
+                    let error = WindowError::Read(ReadError::Format(what));
+                    return Err(window_error(&self.node, file, offset, error, false));
+                }
+            },
+            Progress::Transaction(transaction) => {
+                if let Some(gtid) = &transaction.gtid {
+                    self.continuity.transaction(gtid);
+                }
+                [begin(self, GtidSet::default()), Some(FeedItem::Transaction(transaction))]
+            }
+            Progress::Nothing | Progress::Rotate { .. } => [None, None],
+        })
+    }
+}

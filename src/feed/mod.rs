@@ -1,0 +1,29 @@
+//! Where streams come from: files and live servers, each delivered as [`FeedItem`]s.
+//!
+//! **Architecture invariant.** Read only: no statement that writes to a master exists in here.
+
+mod continuity;
+mod error;
+mod files;
+mod window;
+
+pub use error::FeedError;
+pub use files::{BinlogFile, FileFeed, file_server_ids, resolve_source};
+
+use crate::model::{GtidSet, Transaction};
+
+/// What a feed delivers, in stream order.
+#[derive(Debug)]
+pub enum FeedItem {
+    /// The first thing of every stream: what its server had before it.
+    Begin(GtidSet),
+    /// A whole transaction.
+    Transaction(Box<Transaction>),
+    /// Part of the stream is missing; what comes next follows this set.
+    Gap {
+        /// What the server had logged by then.
+        baseline: GtidSet,
+        /// What is missing, for a person.
+        detail: String,
+    },
+}
