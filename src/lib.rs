@@ -1,3 +1,4 @@
 //! twinlog.
 #![deny(unsafe_code)]
+pub mod config;
 pub mod model;
