@@ -1,4 +1,6 @@
 //! twinlog.
 pub mod binlog;
+pub mod config;
 pub mod engine;
+pub mod feed;
 pub mod model;

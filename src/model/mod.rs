@@ -16,6 +16,7 @@ pub use finding::{
     Certainty, ConflictKind, Finding, FindingId, FindingKind, Outcome, OwnerRef, Severity, State,
     TransactionRef,
 };
+pub(crate) use gtid::parse_uuid;
 pub use gtid::{Gtid, GtidSet, GtidSource, ParseGtidError, Tag};
 pub use node::{Node, NodeIndex, Nodes};
 pub use ownership::{

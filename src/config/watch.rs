@@ -1,0 +1,165 @@
+//! `[watch]`: what only the daemon needs.
+
+use super::cursor::{Cursor, Section, one_of};
+use super::duration::parse_duration;
+use super::error::{ConfigError, ValueError};
+use super::nodes::{NODES_MAX, NodeConfig};
+use super::ownership::Known;
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+const KEYS: [&str; 7] =
+    ["listen", "token_file", "evidence", "store", "start", "missing_after", "replica_server_id"];
+
+/// The highest id to begin at, so that each of the most nodes still gets one.
+const REPLICA_SERVER_ID_MAX: u32 = u32::MAX - NODES_MAX as u32;
+
+/// What only the daemon needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WatchConfig {
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// The token that pages ask for on an address that is not loopback. Without it they are
+    /// closed there.
+    pub token_file: Option<PathBuf>,
+    /// What of a row may leave the process over HTTP.
+    pub evidence: Evidence,
+    /// The store's file.
+    pub store: PathBuf,
+    /// Where the first start begins.
+    pub start: Start,
+    /// How long a copy may take before it is missing; zero turns these findings off.
+    pub missing_after: Duration,
+    /// The replica server id used for the first node; the next node uses the next.
+    pub replica_server_id: u32,
+}
+
+/// What of a row may leave the process over HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Evidence {
+    /// Keys only.
+    #[default]
+    Keys,
+    /// Row images too.
+    Full,
+}
+
+/// Where a first start begins; later starts resume.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Start {
+    /// At the end of each node's binlog.
+    #[default]
+    Now,
+    /// At the oldest binlog file that each node still has.
+    Earliest,
+    /// Per node: binlog file and offset.
+    At(BTreeMap<String, (String, u64)>),
+}
+
+impl Default for WatchConfig {
+    fn default() -> Self {
+        WatchConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9477)),
+            token_file: None,
+            evidence: Evidence::Keys,
+            store: PathBuf::from("twinlog.db"),
+            start: Start::Now,
+            missing_after: Duration::from_secs(300),
+            replica_server_id: 4_294_900_001,
+        }
+    }
+}
+
+/// Reads `[watch]`.
+pub(super) fn read_watch(
+    cursor: &Cursor<'_>,
+    nodes: &[NodeConfig],
+) -> Result<WatchConfig, ConfigError> {
+    let table = cursor.table(&KEYS, "a table, [watch]")?;
+    let mut watch = WatchConfig::default();
+    if let Some(listen) = table.get("listen") {
+        watch.listen = listen.parsed("a string, such as \"127.0.0.1:9477\"", parse_listen)?;
+    }
+    if let Some(file) = table.get("token_file") {
+        watch.token_file = Some(file.words("a path, such as \"/etc/twinlog/token\"")?.into());
+    }
+    if let Some(evidence) = table.get("evidence") {
+        watch.evidence = evidence.word(&[("keys", Evidence::Keys), ("full", Evidence::Full)])?;
+    }
+    if let Some(store) = table.get("store") {
+        watch.store = store.words("a path, such as \"/var/lib/twinlog/twinlog.db\"")?.into();
+    }
+    if let Some(start) = table.get("start") {
+        watch.start = read_start(&start, nodes)?;
+    }
+    if let Some(after) = table.get("missing_after") {
+        watch.missing_after = after.parsed("a duration, such as \"5m\"", parse_duration)?;
+    }
+    watch.replica_server_id = read_replica_server_id(&table, nodes)?;
+    Ok(watch)
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, ValueError> {
+    text.parse().map_err(|_| {
+        let hint =
+            r#"write "127.0.0.1:9477" or "[::1]:9477"; "0.0.0.0:9477" is every IPv4 address"#;
+        ValueError::new(format!("no IP address and port: {text:?}"), hint)
+    })
+}
+
+fn read_start(cursor: &Cursor<'_>, nodes: &[NodeConfig]) -> Result<Start, ConfigError> {
+    if cursor.is_text() {
+        return cursor.word(&[("now", Start::Now), ("earliest", Start::Earliest)]);
+    }
+    let example = r#""now", "earliest", or { NODE = "FILE:OFFSET" } for each node"#;
+    let mut starts = BTreeMap::new();
+    for (name, value) in cursor.free_table(example)?.entries() {
+        Known(nodes).find(&value, name)?;
+        let coordinates = value.parsed("\"FILE:OFFSET\"", parse_coordinates)?;
+        starts.insert(name.to_owned(), coordinates);
+    }
+    let left_out = |node: &&NodeConfig| node.url.is_some() && !starts.contains_key(&node.name);
+    let missing: Vec<&str> = nodes.iter().filter(left_out).map(|n| n.name.as_str()).collect();
+    match missing.as_slice() {
+        [] if starts.is_empty() => Err(cursor.place.error("is empty", format!("write {example}"))),
+        [] => Ok(Start::At(starts)),
+        missing => Err(cursor.place.error(
+            format!("does not say where node {} begins", one_of(missing)),
+            "coordinates are needed for every node that has a url",
+        )),
+    }
+}
+
+/// Reads `a-bin.000003:4`.
+fn parse_coordinates(text: &str) -> Result<(String, u64), ValueError> {
+    let split = text.rsplit_once(':').filter(|(file, _)| !file.is_empty() && !file.contains('/'));
+    let parsed = split.and_then(|(file, offset)| Some((file.to_owned(), offset.parse().ok()?)));
+    parsed.filter(|(_, offset)| *offset >= 4).ok_or_else(|| {
+        let hint = "write \"a-bin.000003:4\": the file's name without its directory, then the \
+                    offset of an event; a file's first event is at 4";
+        ValueError::new(format!("no coordinates: {text:?}"), hint)
+    })
+}
+
+/// Reads the id of the first node's connection. Checked where it is left out, too: one of
+/// the ids derived from the default may be a master's own.
+fn read_replica_server_id(table: &Section<'_>, nodes: &[NodeConfig]) -> Result<u32, ConfigError> {
+    let cursor = table.get("replica_server_id");
+    let place = cursor.as_ref().map_or(&table.place, |cursor| &cursor.place);
+    let first = match &cursor {
+        Some(cursor) => cursor.integer(1, REPLICA_SERVER_ID_MAX, "a server id")?,
+        None => WatchConfig::default().replica_server_id,
+    };
+    let derived = first..first.saturating_add(nodes.len() as u32);
+    for node in nodes {
+        if let Some(id) = node.server_ids.iter().find(|id| derived.contains(id)) {
+            return Err(place.error(
+                format!(
+                    "server id {id} would be used to read binlogs, but is node {}'s",
+                    node.name
+                ),
+                "set replica_server_id so that it and the next ones, one for each node, are free",
+            ));
+        }
+    }
+    Ok(first)
+}
