@@ -84,6 +84,15 @@ connect_to() { # NODE PORT: have NODE replicate from that port
 start_replication() { query "$1" -e "START $(replica_word)"; }
 stop_replication() { query "$1" -e "STOP $(replica_word)"; }
 
+# Stops replicating, and ends the threads that serve replicas: a MySQL server that stops waits seconds for them.
+disconnect() { # NODE
+  local id
+  stop_replication "$1" || true
+  for id in $(query "$1" -e "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"); do
+    query "$1" -e "KILL $id" || true
+  done
+}
+
 replica_word() { if [ "$server" = mysql ]; then echo REPLICA; else echo SLAVE; fi; }
 
 set_mode() { # NODE IDEMPOTENT|STRICT

@@ -44,7 +44,7 @@ applier_summary() { # NODE
 
 # Waits until every node has applied what the others have at this moment.
 settle() { # SECONDS
-  local end=$((SECONDS + $1)) node wait_for waiting=$nodes left
+  local end=$((SECONDS + $1)) node wait_for waiting=$nodes left pause=0.02
   for node in $nodes; do
     is_running "$node" || die "node $node is not running" "scripts/lab start $dir"
   done
@@ -54,12 +54,14 @@ settle() { # SECONDS
     left=
     for node in $waiting; do
       wait_for=$(missing_on "$node")
-      [ -z "$wait_for" ] || applied_within "$node" "$wait_for" 0.5 || left+=" $node"
+      [ -z "$wait_for" ] || applied_within "$node" "$wait_for" "$pause" || left+=" $node"
     done
     waiting=${left# }
     [ -n "$waiting" ] || return 0
     give_up_if_stopped
     [ $SECONDS -lt $end ] || give_up "not settled after $1 s"
+    # Short waits at first: an applier that stops does so at once. (0 would be for ever in MySQL.)
+    case $pause in 0.02) pause=0.05 ;; 0.05) pause=0.1 ;; *) pause=0.5 ;; esac
   done
 }
 

@@ -156,7 +156,9 @@ launch() { # NODE
     [[ ${options[i]} != '' && ${options[i]} != "-$node" ]] || mine+=("${options[i + 1]}")
   done
   mapfile -t replication < <(replication_options "$node" "$index")
-  rm -f "$dir/$node/sock"
+  # After a kill: MySQL takes the dead server's lock file for a live one if the pid is used again.
+  rm -f "$dir/$node/sock" "$dir/$node/sock.lock"
+  [ ! -s "$dir/$node/error.log" ] || mv -f "$dir/$node/error.log" "$dir/$node/error.log.old"
   setsid "$mysqld" "${common[@]}" "${base_options[@]}" "${replication[@]}" \
     --datadir="$dir/$node/data" --tmpdir="$dir/$node/tmp" --socket="$dir/$node/sock" --pid-file="$dir/$node/server.pid" \
     --port="$(cat "$dir/$node/port")" --report-port="$(cat "$dir/$node/port")" "${mine[@]}" \
@@ -245,8 +247,7 @@ start_time() { # PID
 stop_all() {
   local node end=$((SECONDS + stop_seconds_max))
   any_running || return 0
-  # Replicas first: a master waits for those who read from it.
-  each_node stop_replication >/dev/null 2>&1 || true
+  each_node disconnect >/dev/null 2>&1 || true
   for node in $nodes; do signal "$node" TERM; done
   while any_running; do
     [ $SECONDS -lt $end ] || { note "not stopped after $stop_seconds_max s: killing"; kill_all; return; }
@@ -255,9 +256,17 @@ stop_all() {
 }
 
 kill_all() {
-  local node
-  for node in $nodes; do signal "$node" KILL; done
-  while any_running; do sleep 0.01; done
+  local node pid pids=()
+  for node in ${nodes:-}; do
+    is_running "$node" || continue
+    pid=$(cat "$dir/$node/pid")
+    kill -KILL "$pid" 2>/dev/null || true
+    pids+=("$pid")
+  done
+  # Its command line goes first, its files and their locks later: only a process that has ended holds none.
+  for pid in ${pids[@]+"${pids[@]}"}; do
+    while start_time "$pid" >/dev/null; do sleep 0.01; done
+  done
 }
 
 signal() { # NODE SIGNAL
