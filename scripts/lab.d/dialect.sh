@@ -29,7 +29,7 @@ END
 # What every server of the lab runs with, preparation included: small and quick, never safe against a power cut.
 common_options() {
   printf '%s\n' --no-defaults --skip-name-resolve --bind-address=127.0.0.1 \
-    --innodb-buffer-pool-size=32M --innodb-log-buffer-size=1M --innodb-flush-log-at-trx-commit=2 --innodb-doublewrite=OFF \
+    --innodb-buffer-pool-size=32M --innodb-log-buffer-size=2M --innodb-flush-log-at-trx-commit=2 --innodb-doublewrite=OFF \
     --innodb-use-native-aio=0 --innodb-fast-shutdown=1 --max-connections=60 --table-open-cache=200
   [ "$(id -u)" != 0 ] || echo --user=root
   case $server in

@@ -16,15 +16,14 @@ readonly stop_seconds_max=30
 open_lab() { # DIR [create]
   server='' node_count='' replicate=1 options=()
   [ "${2:-}" = create ] || [ -f "$1/lab.conf" ] || die "$1 holds no lab" "scripts/lab start $1 --server mariadb"
-  mkdir -p "$1"
-  dir=$(cd "$1" && pwd)
+  dir=$(realpath -m "$1")
   [ ${#dir} -le $((socket_path_bytes_max - ${#dir_tail})) ] ||
     die "the path $dir is too long for a socket in it" "choose one of at most $((socket_path_bytes_max - ${#dir_tail})) bytes"
   if [ -f "$dir/lab.conf" ]; then
     # shellcheck source=/dev/null
     . "$dir/lab.conf"
     name_nodes
-  elif [ -n "$(ls -A "$dir")" ]; then
+  elif [ -n "$(ls -A --ignore=.lock "$dir" 2>/dev/null)" ]; then
     die "$dir is not empty and holds no lab" "choose another directory"
   fi
 }
@@ -39,6 +38,7 @@ known_node() { [[ " $nodes " == *" $1 "* ]] || die "the lab in $dir has no node 
 
 # One start at a time. The servers are started with the lock's descriptor closed.
 lock_lab() {
+  mkdir -p "$dir" || die "cannot create $dir" "choose a directory that can be written"
   exec 8>"$dir/.lock"
   flock -n 8 || die "another process is starting the lab in $dir" "wait for it"
 }
@@ -68,12 +68,20 @@ each_node() { # FUNCTION ARGUMENT...
   return $failed
 }
 
-# A recorded pid counts only while it is that very server: pids are used again, and a zombie has no command line.
+# A recorded pid counts only while it is that very server: pids are used again.
+# A process has no command line for a moment while it executes a program, and for good when it has ended.
 is_running() { # NODE
-  local pid
-  pid=$(cat "$dir/$1/pid" 2>/dev/null) && [ -n "$pid" ] &&
-    tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF -- "--datadir=$dir/$1/data"
-} 2>/dev/null
+  local pid argument arguments=()
+  read -r pid 2>/dev/null <"$dir/$1/pid" || return 1
+  while start_time "$pid" >/dev/null; do
+    mapfile -d '' -t arguments 2>/dev/null <"/proc/$pid/cmdline" || return 1
+    [ ${#arguments[@]} = 0 ] || break
+  done
+  for argument in ${arguments[@]+"${arguments[@]}"}; do
+    [ "$argument" != "--datadir=$dir/$1/data" ] || return 0
+  done
+  return 1
+}
 
 any_running() {
   local node
@@ -147,7 +155,7 @@ start_node() { # NODE
 }
 
 launch() { # NODE
-  local node=$1 index=0 name i mine=() replication=()
+  local node=$1 index=0 name i pid mine=() replication=()
   for name in $nodes; do
     index=$((index + 1))
     [ "$name" != "$node" ] || break
@@ -163,15 +171,18 @@ launch() { # NODE
     --datadir="$dir/$node/data" --tmpdir="$dir/$node/tmp" --socket="$dir/$node/sock" --pid-file="$dir/$node/server.pid" \
     --port="$(cat "$dir/$node/port")" --report-port="$(cat "$dir/$node/port")" "${mine[@]}" \
     >"$dir/$node/error.log" 2>&1 </dev/null 8>&- &
-  echo $! >"$dir/$node/pid"
+  pid=$!
   disown
+  echo "$pid" >"$dir/$node/pid"
+  # Until then it is a copy of this shell, which nobody would know for the server.
+  while start_time "$pid" >/dev/null && ! is_running "$node"; do sleep 0.005; done
 }
 
 wait_ready() { # NODE
   local pid end=$((SECONDS + start_seconds_max))
   pid=$(cat "$dir/$1/pid")
   while [ $SECONDS -lt $end ]; do
-    [ -d "/proc/$pid" ] && [ -n "$(tr -d '\0' 2>/dev/null <"/proc/$pid/cmdline")" ] || return 1
+    start_time "$pid" >/dev/null || return 1
     [ -S "$dir/$1/sock" ] && query "$1" -e 'DO 1' 2>/dev/null && return
     sleep 0.03
   done

@@ -1,8 +1,12 @@
 //! Real masters for tests: a ring of MySQL or MariaDB servers, started by `scripts/lab`.
 //!
-//! A lab lives in a temporary directory and ends when its value is dropped, also in a panic. Where the test process
-//! itself is killed, the lab sees that its owner is gone and ends too.
-#![allow(dead_code, unreachable_pub, reason = "each test file compiles this as a part of itself, and uses a part of it")]
+//! A lab lives in a temporary directory and ends when its value is dropped, also in a panic. Where
+//! the test process itself is killed, the lab sees that its owner is gone and ends too.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file compiles this as a part of itself, and uses a part of it"
+)]
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -45,7 +49,12 @@ pub struct LabOptions {
 
 impl Default for LabOptions {
     fn default() -> LabOptions {
-        LabOptions { nodes: 2, replication: true, options: Vec::new(), node_options: Vec::new() }
+        LabOptions {
+            nodes: 2,
+            replication: true,
+            options: Vec::new(),
+            node_options: Vec::new(),
+        }
     }
 }
 
@@ -74,11 +83,17 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Starts the masters `a`, `b`, ... and waits until they replicate. Panics with the lab's own message.
+    /// Starts the masters `a`, `b`, ... and waits until they replicate. Panics with the lab's own
+    /// message.
     pub fn start(server: Server, options: LabOptions) -> Lab {
         let dir = TempDir::with_prefix("twinlog-lab-").expect("a temporary directory");
         let mut command = lab_command("start", dir.path());
-        command.args(["--server", server.argument(), "--nodes", &options.nodes.to_string()]);
+        command.args([
+            "--server",
+            server.argument(),
+            "--nodes",
+            &options.nodes.to_string(),
+        ]);
         command.args(["--owner", &std::process::id().to_string()]);
         if !options.replication {
             command.arg("--no-replication");
@@ -101,7 +116,12 @@ impl Lab {
     fn read(dir: TempDir, server: Server) -> Lab {
         let text = std::fs::read(dir.path().join("lab.json")).expect("lab.json");
         let facts: Value = serde_json::from_slice(&text).expect("lab.json is JSON");
-        let nodes = facts["nodes"].as_array().expect("nodes").iter().map(read_node).collect();
+        let nodes = facts["nodes"]
+            .as_array()
+            .expect("nodes")
+            .iter()
+            .map(read_node)
+            .collect();
         Lab {
             dir,
             server,
@@ -112,8 +132,9 @@ impl Lab {
         }
     }
 
-    /// Runs statements as root over the socket. Returns the rows: columns split by tabs, one row a line, no names,
-    /// with the client's escapes (`\n`, `\t`, `\\`). Panics where a statement fails.
+    /// Runs statements as root over the socket. Returns the rows: columns split by tabs, one row a
+    /// line, no names, with the client's escapes (`\n`, `\t`, `\\`). Panics where a statement
+    /// fails.
     pub fn sql(&self, node: &str, sql: &str) -> String {
         match self.try_sql(node, sql) {
             Ok(rows) => rows,
@@ -121,23 +142,33 @@ impl Lab {
         }
     }
 
-    /// Like [`Lab::sql`], with the client's message where a statement fails; those before it have run.
+    /// Like [`Lab::sql`], with the client's message where a statement fails; those before it have
+    /// run.
     pub fn try_sql(&self, node: &str, sql: &str) -> Result<String, String> {
         let output = feed(&mut self.client_command(node), sql);
         let rows = String::from_utf8_lossy(&output.stdout).into_owned();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() { Ok(rows) } else { Err(message) }
+        if output.status.success() {
+            Ok(rows)
+        } else {
+            Err(message)
+        }
     }
 
-    /// The command of the server's client, connected to that node as root; statements go to its standard input.
-    /// For sessions that stay open, as a lock holder needs.
+    /// The command of the server's client, connected to that node as root; statements go to its
+    /// standard input. For sessions that stay open, as a lock holder needs.
     pub fn client_command(&self, node: &str) -> Command {
         let mut command = Command::new(&self.client);
         command.arg("--no-defaults");
         if self.server == Server::MariaDb {
             command.arg("--skip-ssl");
         }
-        command.args(["--user=root", "--batch", "--skip-column-names", "--unbuffered"]);
+        command.args([
+            "--user=root",
+            "--batch",
+            "--skip-column-names",
+            "--unbuffered",
+        ]);
         command.args(["--default-character-set=utf8mb4", "--binary-mode"]);
         command.arg(format!("--socket={}", self.node(node).socket.display()));
         command
@@ -153,16 +184,22 @@ impl Lab {
         run(self.command("replication").arg("start"));
     }
 
-    /// Waits until every node has applied the others' transactions. Panics where an applier has stopped.
+    /// Waits until every node has applied the others' transactions. Panics where an applier has
+    /// stopped.
     pub fn settle(&self) {
         run(&mut self.command("settle"));
     }
 
-    /// Like [`Lab::settle`], with the lab's message, which has the applier's error number, where it cannot be.
+    /// Like [`Lab::settle`], with the lab's message, which has the applier's error number, where it
+    /// cannot be.
     pub fn try_settle(&self) -> Result<(), String> {
         let output = self.command("settle").output().expect("scripts/lab runs");
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() { Ok(()) } else { Err(message) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(message)
+        }
     }
 
     /// Has all appliers pass over rows that are missing or already there.
@@ -175,7 +212,8 @@ impl Lab {
         run(self.command("mode").arg("strict"));
     }
 
-    /// Shuts the masters down cleanly; their logs end with a stop event and stay until the lab is dropped.
+    /// Shuts the masters down cleanly; their logs end with a stop event and stay until the lab is
+    /// dropped.
     pub fn stop(&self) {
         run(&mut self.command("stop"));
     }
@@ -187,10 +225,17 @@ impl Lab {
 
     /// Starts stopped masters again, with their data. Ports may change.
     pub fn restart(&mut self) {
-        run(self.command("start").args(["--owner", &std::process::id().to_string()]));
+        run(self
+            .command("start")
+            .args(["--owner", &std::process::id().to_string()]));
         let text = std::fs::read(self.dir().join("lab.json")).expect("lab.json");
         let facts: Value = serde_json::from_slice(&text).expect("lab.json is JSON");
-        self.nodes = facts["nodes"].as_array().expect("nodes").iter().map(read_node).collect();
+        self.nodes = facts["nodes"]
+            .as_array()
+            .expect("nodes")
+            .iter()
+            .map(read_node)
+            .collect();
     }
 
     /// The directory of a node's binary logs; it holds nothing else.
@@ -198,7 +243,8 @@ impl Lab {
         &self.node(node).binlog_dir
     }
 
-    /// The address of a node for the account that may read binary logs. Its password is [`Lab::PASSWORD`].
+    /// The address of a node for the account that may read binary logs. Its password is
+    /// [`Lab::PASSWORD`].
     pub fn url(&self, node: &str) -> String {
         format!("mysql://twinlog@127.0.0.1:{}", self.node(node).port)
     }
@@ -208,7 +254,10 @@ impl Lab {
 
     /// One master's facts.
     pub fn node(&self, name: &str) -> &Node {
-        self.nodes.iter().find(|node| node.name == name).expect("a node of that name")
+        self.nodes
+            .iter()
+            .find(|node| node.name == name)
+            .expect("a node of that name")
     }
 
     pub fn nodes(&self) -> &[Node] {
@@ -240,9 +289,13 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // The data is thrown away: nothing is gained by a clean shutdown. No panic here, one may be on its way.
+        // The data is thrown away: nothing is gained by a clean shutdown. No panic here, one may be
+        // on its way.
         if let Err(error) = self.command("stop").arg("--fast").status() {
-            eprintln!("could not stop the lab in {}: {error}", self.dir().display());
+            eprintln!(
+                "could not stop the lab in {}: {error}",
+                self.dir().display()
+            );
         }
     }
 }
@@ -281,7 +334,10 @@ fn run(command: &mut Command) -> String {
 
 /// Writes on another thread, so that neither pipe can fill up and block both sides.
 fn feed(command: &mut Command, input: &str) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the client runs");
     let mut stdin = child.stdin.take().expect("a pipe");
     std::thread::scope(|scope| {
