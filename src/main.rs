@@ -1,1 +1,7 @@
-fn main() {}
+//! The twinlog command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    twinlog::cli::run()
+}
