@@ -204,16 +204,14 @@ pub fn file_server_ids(node: &str, files: &[BinlogFile]) -> Result<Vec<u32>, Fee
     let mut ids = Vec::new();
     for file in files {
         let mut window = open(node, file)?;
-        let head = window.magic().and_then(|()| {
-            window.event().map(|event| event.map(|(_, bytes)| event::Format::read(bytes)))
-        });
-        let format = match head {
-            Ok(Some(format)) => format.map_err(|e| WindowError::Read(ReadError::Format(e))),
-            Ok(None) => continue,
-            Err(error) => Err(error),
+        let fail = |offset, error| window_error(node, file, offset, error, false);
+        window.magic().map_err(|error| fail(0, error))?;
+        let format = match window.event() {
+            Ok(Some((_, bytes))) => event::Format::read(bytes).map_err(ReadError::Format),
+            Ok(None) => Err(ReadError::Truncated),
+            Err(error) => return Err(fail(4, error)),
         };
-        let format = format.map_err(|error| window_error(node, file, 4, error, false))?;
-        ids.push(format.server_id);
+        ids.push(format.map_err(|error| fail(4, WindowError::Read(error)))?.server_id);
     }
     ids.sort_unstable();
     ids.dedup();
