@@ -33,8 +33,11 @@ fn every_scenario_is_judged_as_its_readme_says() {
 fn line(finding: &Record) -> String {
     let table = finding.table.as_deref().unwrap_or("-");
     let node = finding.node.as_deref().unwrap_or("-");
-    let gtids: Vec<&str> =
-        finding.transactions.iter().filter_map(|transaction| transaction["gtid"].as_str()).collect();
+    let gtids: Vec<&str> = finding
+        .transactions
+        .iter()
+        .filter_map(|transaction| transaction["gtid"].as_str())
+        .collect();
     let gtids = gtids.join(" ");
     let (kind, certainty) = (finding.kind, finding.certainty);
     match kind {
@@ -60,13 +63,11 @@ fn expected(sample: &Path) -> Vec<String> {
     if lines == ["nothing"] { Vec::new() } else { lines }
 }
 
-/// The scenarios whose files are cut off: both servers, conflicts, XA, DDL, compressed events.
-const CUT: [&str; 6] = [
+/// The scenarios whose files are cut off: both servers, conflicts, compressed events, XA.
+const CUT: [&str; 4] = [
     "mariadb118-04-multirow-idempotent",
     "mariadb118-09-compressed-1-1",
-    "mariadb118-12-ddl",
     "mysql97-03-update-update",
-    "mysql97-09-compressed-1-1",
     "mysql97-13-xa",
 ];
 
@@ -113,8 +114,8 @@ fn events(bytes: &[u8]) -> Vec<(usize, u8)> {
     events
 }
 
-/// What was found in a part of a log must be found in the whole log too. Only that the log shows
-/// no copies may be new.
+/// What was found in a part of a log must be found in the whole log too. Only what the rest hides
+/// may be new.
 fn assert_is_part_of(said: &Said, whole: &Said, what: &str) {
     let known: BTreeMap<&str, &Record> =
         whole.findings.iter().map(|finding| (finding.id.as_str(), finding)).collect();
@@ -123,8 +124,8 @@ fn assert_is_part_of(said: &Said, whole: &Said, what: &str) {
             (of_whole.kind, &of_whole.table, &of_whole.key, &of_whole.conflict)
                 == (finding.kind, &finding.table, &finding.key, &finding.conflict)
         });
-        let no_copies = finding.reason == Some("no_copies");
-        assert!(is_known || no_copies, "{what}: {}", finding.message);
+        let hidden = ["no_copies", "no_stream"].map(Some).contains(&finding.reason);
+        assert!(is_known || hidden, "{what}: {}", finding.message);
     }
 }
 
@@ -142,14 +143,16 @@ fn place(error: &str) -> Option<usize> {
 }
 
 #[test]
-fn a_flipped_bit_is_told_wherever_it_is() {
+fn a_flipped_bit_is_told_in_whatever_byte() {
     for name in ["mariadb118-03-update-update", "mysql97-04-insert-insert-idempotent"] {
         let damaged = Damaged::copy(name);
         let whole = damaged.scan();
         let mut bytes = damaged.bytes.clone();
         let mut harmless = Vec::new();
         for at in 0..bytes.len() {
-            for bit in 0..8 {
+            // All bits of the format description, on which everything hangs; else one a byte.
+            let bits = if at < 300 { 0..8 } else { at % 8..at % 8 + 1 };
+            for bit in bits {
                 bytes[at] ^= 1 << bit;
                 damaged.write(&bytes);
                 bytes[at] ^= 1 << bit;

@@ -199,23 +199,37 @@ fn open(node: &str, file: &BinlogFile) -> Result<Window<Box<dyn Read + Send>>, F
 /// The server ids of the servers that wrote these files, as their format descriptions say.
 ///
 /// # Errors
-/// A file that cannot be opened or is no binlog.
+/// A file that cannot be opened, is no binlog, or whose first event is damaged.
 pub fn file_server_ids(node: &str, files: &[BinlogFile]) -> Result<Vec<u32>, FeedError> {
     let mut ids = Vec::new();
     for file in files {
-        let mut window = open(node, file)?;
-        let fail = |offset, error| window_error(node, file, offset, error, false);
-        window.magic().map_err(|error| fail(0, error))?;
-        let format = match window.event() {
-            Ok(Some((_, bytes))) => event::Format::read(bytes).map_err(ReadError::Format),
-            Ok(None) => Err(ReadError::Truncated),
-            Err(error) => return Err(fail(4, error)),
-        };
-        ids.push(format.map_err(|error| fail(4, WindowError::Read(error)))?.server_id);
+        ids.push(server_id(node, file)?);
     }
     ids.sort_unstable();
     ids.dedup();
     Ok(ids)
+}
+
+/// The server id in a file's format description, whose checksum is verified: a damaged one must
+/// not name another server.
+fn server_id(node: &str, file: &BinlogFile) -> Result<u32, FeedError> {
+    let mut window = open(node, file)?;
+    window.magic().map_err(|error| window_error(node, file, 0, error, false))?;
+    let fail = |error| window_error(node, file, 4, error, false);
+    let Some((_, bytes)) = window.event().map_err(fail)? else {
+        return Err(fail(WindowError::Read(ReadError::Truncated)));
+    };
+    let fail = |error| fail(WindowError::Read(error));
+    let header = event::Header::read(bytes).map_err(|error| fail(error.into()))?;
+    if header.kind != event::kind::FORMAT_DESCRIPTION {
+        return Err(fail(ReadError::NoFormat));
+    }
+    let format = event::Format::read(bytes).map_err(|error| fail(ReadError::Format(error)))?;
+    event::verify_checksum(bytes).map_err(|(stored, computed)| {
+        let kind = event::kind_name(header.kind);
+        fail(ReadError::Checksum { kind, stored, computed })
+    })?;
+    Ok(format.server_id)
 }
 
 fn window_error(
