@@ -199,25 +199,37 @@ fn open(node: &str, file: &BinlogFile) -> Result<Window<Box<dyn Read + Send>>, F
 /// The server ids of the servers that wrote these files, as their format descriptions say.
 ///
 /// # Errors
-/// A file that cannot be opened or is no binlog.
+/// A file that cannot be opened, is no binlog, or whose first event is damaged.
 pub fn file_server_ids(node: &str, files: &[BinlogFile]) -> Result<Vec<u32>, FeedError> {
     let mut ids = Vec::new();
     for file in files {
-        let mut window = open(node, file)?;
-        let head = window.magic().and_then(|()| {
-            window.event().map(|event| event.map(|(_, bytes)| event::Format::read(bytes)))
-        });
-        let format = match head {
-            Ok(Some(format)) => format.map_err(|e| WindowError::Read(ReadError::Format(e))),
-            Ok(None) => continue,
-            Err(error) => Err(error),
-        };
-        let format = format.map_err(|error| window_error(node, file, 4, error, false))?;
-        ids.push(format.server_id);
+        ids.push(server_id(node, file)?);
     }
     ids.sort_unstable();
     ids.dedup();
     Ok(ids)
+}
+
+/// The server id in a file's format description, whose checksum is verified: a damaged one must
+/// not name another server.
+fn server_id(node: &str, file: &BinlogFile) -> Result<u32, FeedError> {
+    let mut window = open(node, file)?;
+    window.magic().map_err(|error| window_error(node, file, 0, error, false))?;
+    let fail = |error| window_error(node, file, 4, error, false);
+    let Some((_, bytes)) = window.event().map_err(fail)? else {
+        return Err(fail(WindowError::Read(ReadError::Truncated)));
+    };
+    let fail = |error| fail(WindowError::Read(error));
+    let header = event::Header::read(bytes).map_err(|error| fail(error.into()))?;
+    if header.kind != event::kind::FORMAT_DESCRIPTION {
+        return Err(fail(ReadError::NoFormat));
+    }
+    let format = event::Format::read(bytes).map_err(|error| fail(ReadError::Format(error)))?;
+    event::verify_checksum(bytes).map_err(|(stored, computed)| {
+        let kind = event::kind_name(header.kind);
+        fail(ReadError::Checksum { kind, stored, computed })
+    })?;
+    Ok(format.server_id)
 }
 
 fn window_error(
