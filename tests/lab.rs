@@ -26,10 +26,7 @@ fn replicates_both_ways(server: Server) {
     let lab = Lab::pair(server);
     lab.sql("a", TABLE);
     lab.settle();
-    lab.sql(
-        "a",
-        "INSERT INTO shop.item (name) VALUES ('é from a'), ('a')",
-    );
+    lab.sql("a", "INSERT INTO shop.item (name) VALUES ('é from a'), ('a')");
     lab.sql("b", "INSERT INTO shop.item (name) VALUES ('from b'), ('b')");
     lab.settle();
     // Which of two sessions inserts first is open; each node takes its own half of the ids.
@@ -42,10 +39,7 @@ fn replicates_both_ways(server: Server) {
     assert!(pids.iter().all(|pid| is_server(*pid)));
     let dir = lab.dir().to_owned();
     drop(lab);
-    assert!(
-        !pids.iter().any(|pid| is_server(*pid)),
-        "a server outlived its lab"
-    );
+    assert!(!pids.iter().any(|pid| is_server(*pid)), "a server outlived its lab");
     assert!(!dir.exists());
 }
 
@@ -73,10 +67,7 @@ fn stops_at_a_clash_and_goes_on_when_idempotent(server: Server) {
     lab.idempotent();
     lab.start_replication();
     lab.settle();
-    assert_eq!(
-        (lab.sql("a", ROWS), lab.sql("b", ROWS)),
-        ("7\tb\n".into(), "7\ta\n".into())
-    );
+    assert_eq!((lab.sql("a", ROWS), lab.sql("b", ROWS)), ("7\tb\n".into(), "7\ta\n".into()));
 
     lab.kill();
     lab.restart();
@@ -104,11 +95,7 @@ fn three_nodes_take_their_own_options_and_go_round() {
     lab.settle();
     assert_eq!(lab.sql("a", ROWS), "1\tb\n");
     assert!(lab.binlog_dir("a").join("a-bin.000001").exists());
-    assert!(
-        lab.try_sql("c", "SELECT nonsense")
-            .unwrap_err()
-            .contains("1054")
-    );
+    assert!(lab.try_sql("c", "SELECT nonsense").unwrap_err().contains("1054"));
 }
 
 /// Whether a process runs that was not only left to be waited for: that one has no command line.

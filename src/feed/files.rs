@@ -36,8 +36,11 @@ pub struct BinlogFile {
 /// A source that does not exist, is ambiguous or holds no binlogs, and an index that names a file
 /// which is not there.
 pub fn resolve_source(node: &str, source: &Path) -> Result<Vec<BinlogFile>, FeedError> {
-    let found = fs::metadata(source)
-        .map_err(|error| FeedError::Io { node: node.into(), path: source.into(), source: error })?;
+    let found = fs::metadata(source).map_err(|error| FeedError::Io {
+        node: node.into(),
+        path: source.into(),
+        source: error,
+    })?;
     if !found.is_dir() {
         return Ok(vec![binlog_file(node, source)?]);
     }
@@ -49,8 +52,11 @@ pub fn resolve_source(node: &str, source: &Path) -> Result<Vec<BinlogFile>, Feed
 }
 
 fn binlog_file(node: &str, path: &Path) -> Result<BinlogFile, FeedError> {
-    let found = fs::metadata(path)
-        .map_err(|error| FeedError::Io { node: node.into(), path: path.into(), source: error })?;
+    let found = fs::metadata(path).map_err(|error| FeedError::Io {
+        node: node.into(),
+        path: path.into(),
+        source: error,
+    })?;
     Ok(BinlogFile { path: path.to_owned(), name: base_name(path), bytes: found.len() })
 }
 
@@ -95,8 +101,11 @@ fn index_of(node: &str, directory: &Path) -> Result<Option<PathBuf>, FeedError> 
 
 /// The files an index lists, taken from beside it: it may have been copied from elsewhere.
 fn listed_files(node: &str, directory: &Path, index: &Path) -> Result<Vec<PathBuf>, FeedError> {
-    let text = fs::read_to_string(index)
-        .map_err(|error| FeedError::Io { node: node.into(), path: index.into(), source: error })?;
+    let text = fs::read_to_string(index).map_err(|error| FeedError::Io {
+        node: node.into(),
+        path: index.into(),
+        source: error,
+    })?;
     let mut paths = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let name = Path::new(line).file_name().unwrap_or_default();
@@ -153,8 +162,7 @@ fn numbered_files(node: &str, directory: &Path) -> Result<Vec<PathBuf>, FeedErro
 }
 
 fn open(node: &str, file: &BinlogFile) -> Result<Window<Box<dyn Read + Send>>, FeedError> {
-    let io =
-        |source| FeedError::Io { node: node.to_owned(), path: file.path.clone(), source };
+    let io = |source| FeedError::Io { node: node.to_owned(), path: file.path.clone(), source };
     let plain = File::open(&file.path).map_err(io)?;
     let input: Box<dyn Read + Send> = match file.path.extension().and_then(|e| e.to_str()) {
         Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(plain)),
@@ -172,9 +180,9 @@ pub fn file_server_ids(node: &str, files: &[BinlogFile]) -> Result<Vec<u32>, Fee
     let mut ids = Vec::new();
     for file in files {
         let mut window = open(node, file)?;
-        let head = window.magic().and_then(|()| window.event().map(|event| {
-            event.map(|(_, bytes)| event::Format::read(bytes))
-        }));
+        let head = window.magic().and_then(|()| {
+            window.event().map(|event| event.map(|(_, bytes)| event::Format::read(bytes)))
+        });
         let format = match head {
             Ok(Some(format)) => format.map_err(|e| WindowError::Read(ReadError::Format(e))),
             Ok(None) => continue,

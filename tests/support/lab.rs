@@ -49,12 +49,7 @@ pub struct LabOptions {
 
 impl Default for LabOptions {
     fn default() -> LabOptions {
-        LabOptions {
-            nodes: 2,
-            replication: true,
-            options: Vec::new(),
-            node_options: Vec::new(),
-        }
+        LabOptions { nodes: 2, replication: true, options: Vec::new(), node_options: Vec::new() }
     }
 }
 
@@ -88,12 +83,7 @@ impl Lab {
     pub fn start(server: Server, options: LabOptions) -> Lab {
         let dir = TempDir::with_prefix("twinlog-lab-").expect("a temporary directory");
         let mut command = lab_command("start", dir.path());
-        command.args([
-            "--server",
-            server.argument(),
-            "--nodes",
-            &options.nodes.to_string(),
-        ]);
+        command.args(["--server", server.argument(), "--nodes", &options.nodes.to_string()]);
         command.args(["--owner", &std::process::id().to_string()]);
         if !options.replication {
             command.arg("--no-replication");
@@ -116,12 +106,7 @@ impl Lab {
     fn read(dir: TempDir, server: Server) -> Lab {
         let text = std::fs::read(dir.path().join("lab.json")).expect("lab.json");
         let facts: Value = serde_json::from_slice(&text).expect("lab.json is JSON");
-        let nodes = facts["nodes"]
-            .as_array()
-            .expect("nodes")
-            .iter()
-            .map(read_node)
-            .collect();
+        let nodes = facts["nodes"].as_array().expect("nodes").iter().map(read_node).collect();
         Lab {
             dir,
             server,
@@ -148,11 +133,7 @@ impl Lab {
         let output = feed(&mut self.client_command(node), sql);
         let rows = String::from_utf8_lossy(&output.stdout).into_owned();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() {
-            Ok(rows)
-        } else {
-            Err(message)
-        }
+        if output.status.success() { Ok(rows) } else { Err(message) }
     }
 
     /// The command of the server's client, connected to that node as root; statements go to its
@@ -163,12 +144,7 @@ impl Lab {
         if self.server == Server::MariaDb {
             command.arg("--skip-ssl");
         }
-        command.args([
-            "--user=root",
-            "--batch",
-            "--skip-column-names",
-            "--unbuffered",
-        ]);
+        command.args(["--user=root", "--batch", "--skip-column-names", "--unbuffered"]);
         command.args(["--default-character-set=utf8mb4", "--binary-mode"]);
         command.arg(format!("--socket={}", self.node(node).socket.display()));
         command
@@ -195,11 +171,7 @@ impl Lab {
     pub fn try_settle(&self) -> Result<(), String> {
         let output = self.command("settle").output().expect("scripts/lab runs");
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(message)
-        }
+        if output.status.success() { Ok(()) } else { Err(message) }
     }
 
     /// Has all appliers pass over rows that are missing or already there.
@@ -225,17 +197,10 @@ impl Lab {
 
     /// Starts stopped masters again, with their data. Ports may change.
     pub fn restart(&mut self) {
-        run(self
-            .command("start")
-            .args(["--owner", &std::process::id().to_string()]));
+        run(self.command("start").args(["--owner", &std::process::id().to_string()]));
         let text = std::fs::read(self.dir().join("lab.json")).expect("lab.json");
         let facts: Value = serde_json::from_slice(&text).expect("lab.json is JSON");
-        self.nodes = facts["nodes"]
-            .as_array()
-            .expect("nodes")
-            .iter()
-            .map(read_node)
-            .collect();
+        self.nodes = facts["nodes"].as_array().expect("nodes").iter().map(read_node).collect();
     }
 
     /// The directory of a node's binary logs; it holds nothing else.
@@ -254,10 +219,7 @@ impl Lab {
 
     /// One master's facts.
     pub fn node(&self, name: &str) -> &Node {
-        self.nodes
-            .iter()
-            .find(|node| node.name == name)
-            .expect("a node of that name")
+        self.nodes.iter().find(|node| node.name == name).expect("a node of that name")
     }
 
     pub fn nodes(&self) -> &[Node] {
@@ -292,10 +254,7 @@ impl Drop for Lab {
         // The data is thrown away: nothing is gained by a clean shutdown. No panic here, one may be
         // on its way.
         if let Err(error) = self.command("stop").arg("--fast").status() {
-            eprintln!(
-                "could not stop the lab in {}: {error}",
-                self.dir().display()
-            );
+            eprintln!("could not stop the lab in {}: {error}", self.dir().display());
         }
     }
 }
@@ -334,10 +293,7 @@ fn run(command: &mut Command) -> String {
 
 /// Writes on another thread, so that neither pipe can fill up and block both sides.
 fn feed(command: &mut Command, input: &str) -> Output {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the client runs");
     let mut stdin = child.stdin.take().expect("a pipe");
     std::thread::scope(|scope| {
