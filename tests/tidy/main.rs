@@ -8,6 +8,7 @@ mod layers;
 mod lexer;
 mod limits;
 mod scripts;
+mod servers;
 mod words;
 
 use std::{
