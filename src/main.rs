@@ -1,3 +1,7 @@
-//! The program: what it does is in the library.
+//! The twinlog command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    twinlog::cli::run()
+}

@@ -184,8 +184,8 @@ fn decode_plain(encoding: &'static Encoding, bytes: &[u8], text: &mut String) ->
 fn sequence_len(encoding: &'static Encoding, bytes: &[u8]) -> usize {
     match (bytes.first(), bytes.get(1)) {
         (Some(0..0x80) | None, _) => 1,
-        (Some(0x80 | 0xa0 | 0xff), _) => 1,
-        (Some(0xa1..0xe0), _) if encoding == SHIFT_JIS => 1,
+        (Some(0x80 | 0xff), _) => 1,
+        (Some(0xa0..0xe0), _) if encoding == SHIFT_JIS => 1,
         (Some(0x8f), _) if encoding == EUC_JP => 3,
         (Some(_), Some(b'0'..=b'9')) if encoding == GB18030 => 4,
         (Some(_), _) => 2,
@@ -304,6 +304,7 @@ mod tests {
             (28, b"\xd6\xd0\xce\xc4", "中文"),
             (24, b"\xd6\xd0\xce\xc4 \xa1\xaa", "中文 ―"),
             (248, b"\xd6\xd0\xce\xc4 \x94\x39\xfc\x36", "中文 😀"),
+            (248, b"\xa0\x81\xa3\xa0", "\u{721c}\u{e5e5}"),
             (19, b"\xc7\xd1\xb1\xdb", "한글"),
         ] {
             assert_eq!(decoded(collation, bytes).as_deref(), Some(expected), "{collation}");

@@ -4,7 +4,7 @@ use super::{
     Report, Seen, Verifier, blank,
     id::IdHasher,
     open::{OpenId, TouchView},
-    pending::{Order, Side},
+    pending::{Order, Side, WithoutCopies},
     rows::{keys_of, row_key},
     shown::Place,
 };
@@ -26,8 +26,7 @@ struct Clash {
     doubt_mine: bool,
     /// The other may have passed in this stream before this one.
     doubt_theirs: bool,
-    doubt_mine_without_copies: bool,
-    doubt_theirs_without_copies: bool,
+    without_copies: [WithoutCopies; 2],
 }
 
 impl Verifier {
@@ -89,8 +88,10 @@ impl Verifier {
                         theirs,
                         doubt_mine,
                         doubt_theirs,
-                        doubt_mine_without_copies: touch.may_be_what_was_found_by(&other),
-                        doubt_theirs_without_copies: other.may_be_what_was_found_by(&touch),
+                        without_copies: [
+                            WithoutCopies::of(&touch, &other),
+                            WithoutCopies::of(&other, &touch),
+                        ],
                     });
                 }
             }
@@ -165,7 +166,7 @@ impl Verifier {
             other_ordinal: other.ordinal,
             awaited: this.places[other.origin.at()].is_none(),
             doubt: clash.doubt_mine,
-            doubt_without_copies: clash.doubt_mine_without_copies,
+            without_copies: clash.without_copies[0],
         };
         let theirs = Side {
             gtid: other.gtid,
@@ -173,7 +174,7 @@ impl Verifier {
             other_ordinal: seen.ordinal,
             awaited: true,
             doubt: clash.doubt_theirs,
-            doubt_without_copies: clash.doubt_theirs_without_copies,
+            without_copies: clash.without_copies[1],
         };
         Order { sides: [mine, theirs] }
     }
@@ -226,7 +227,7 @@ impl Verifier {
             other_ordinal,
             awaited,
             doubt: false,
-            doubt_without_copies: false,
+            without_copies: WithoutCopies::After,
         };
         let awaited = open.places[seen.origin.at()].is_none();
         Order {

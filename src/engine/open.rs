@@ -80,9 +80,9 @@ impl TouchView {
         unknown || missing || unchanged
     }
 
-    /// Whether the row as `later` found it may be the row as this touch left it.
-    pub(super) fn may_be_what_was_found_by(&self, later: &TouchView) -> bool {
-        self.after == later.before || self.may_pass_before(later)
+    /// Whether `later` found the row exactly as this touch left it.
+    pub(super) fn is_what_was_found_by(&self, later: &TouchView) -> bool {
+        self.after == later.before && self.after != PARTIAL
     }
 }
 

@@ -1,6 +1,6 @@
 //! Findings that later transactions of the streams can still change.
 
-use super::{Report, shown::Place};
+use super::{Report, open::TouchView, shown::Place};
 use crate::model::{Certainty, Coordinates, Finding, Gtid, NodeIndex, Outcome};
 use std::collections::BTreeMap;
 
@@ -37,9 +37,31 @@ pub(super) struct Side {
     pub(super) awaited: bool,
     /// This transaction may have passed there unseen, before the other: the row's states allow it.
     pub(super) doubt: bool,
-    /// The other transaction may have been written over this one, if that stream shows no copies
-    /// at all.
-    pub(super) doubt_without_copies: bool,
+    /// What the row's states say of the order, should that stream show no copies at all.
+    pub(super) without_copies: WithoutCopies,
+}
+
+/// What two writes of a row say of their order where no copy shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WithoutCopies {
+    /// The later one found what the earlier one left: it was written over it.
+    Over,
+    /// The earlier one may have passed before without leaving a trace.
+    Undecided,
+    /// It cannot have been there when the later one was written.
+    After,
+}
+
+impl WithoutCopies {
+    pub(super) fn of(earlier: &TouchView, later: &TouchView) -> Self {
+        if earlier.is_what_was_found_by(later) {
+            WithoutCopies::Over
+        } else if earlier.may_pass_before(later) {
+            WithoutCopies::Undecided
+        } else {
+            WithoutCopies::After
+        }
+    }
 }
 
 impl Order {
@@ -108,17 +130,18 @@ impl Pending {
         }
     }
 
-    /// The end: everything is reported as it stands. In the streams named by `without_copies`
-    /// the order is not in the log.
-    pub(super) fn settle(
-        &mut self,
-        without_copies: impl Fn(NodeIndex) -> bool,
-        out: &mut Vec<Report>,
-    ) {
+    /// The end: everything is reported as it stands. In the streams named by `is_silent` no
+    /// copy shows the order; there the row's states tell a handover from a conflict.
+    pub(super) fn settle(&mut self, is_silent: impl Fn(NodeIndex) -> bool, out: &mut Vec<Report>) {
         for (_, Unsettled { mut finding, order, .. }) in std::mem::take(&mut self.findings) {
-            let mut sides = order.iter().flat_map(|order| &order.sides);
-            let doubt = |s: &Side| s.awaited && s.doubt_without_copies && without_copies(s.other);
-            let news = sides.any(doubt) && finding.certainty == Certainty::Exact;
+            let sides = order.iter().flat_map(|order| &order.sides);
+            let silent = sides.filter(|side| side.awaited && is_silent(side.other));
+            let says: Vec<WithoutCopies> = silent.map(|side| side.without_copies).collect();
+            if says.contains(&WithoutCopies::Over) {
+                continue;
+            }
+            let undecided = says.contains(&WithoutCopies::Undecided);
+            let news = undecided && finding.certainty == Certainty::Exact;
             if news {
                 finding.certainty = Certainty::Possible;
             }

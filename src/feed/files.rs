@@ -36,6 +36,9 @@ pub struct BinlogFile {
 /// A source that does not exist, is ambiguous or holds no binlogs, and an index that names a file
 /// which is not there.
 pub fn resolve_source(node: &str, source: &Path) -> Result<Vec<BinlogFile>, FeedError> {
+    if !source.exists() && is_pattern(&base_name(source)) {
+        return matching_files(node, source);
+    }
     let found = fs::metadata(source).map_err(|error| FeedError::Io {
         node: node.into(),
         path: source.into(),
@@ -48,6 +51,27 @@ pub fn resolve_source(node: &str, source: &Path) -> Result<Vec<BinlogFile>, Feed
         Some(index) => listed_files(node, source, &index)?,
         None => numbered_files(node, source)?,
     };
+    paths.iter().map(|path| binlog_file(node, path)).collect()
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
+/// The files that a pattern names, by name: a shell does not expand `NODE=PATTERN`.
+fn matching_files(node: &str, pattern: &Path) -> Result<Vec<BinlogFile>, FeedError> {
+    let glob = globset::Glob::new(&base_name(pattern)).map_err(|error| {
+        source_error(node, pattern, error.to_string(), "name the files one by one")
+    })?;
+    let glob = glob.compile_matcher();
+    let directory = pattern.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut paths = entries(node, directory.unwrap_or(Path::new(".")))?;
+    let index = |path: &Path| path.extension().is_some_and(|extension| extension == "index");
+    paths.retain(|path| glob.is_match(base_name(path)) && !index(path));
+    if paths.is_empty() {
+        let problem = "no file matches this pattern".to_owned();
+        return Err(source_error(node, pattern, problem, "try the directory itself"));
+    }
     paths.iter().map(|path| binlog_file(node, path)).collect()
 }
 

@@ -1,0 +1,81 @@
+//! Which findings are told: what the command line asks for, less what is suppressed.
+
+use crate::{
+    config::{Suppression, table_pattern},
+    model::{Finding, FindingKind},
+};
+use globset::{GlobSet, GlobSetBuilder};
+use jiff::civil::Date;
+
+/// What happens to a finding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is told, and counts for the exit code.
+    Told,
+    /// The command line did not ask for it.
+    Filtered,
+    /// A suppression in the configuration covers it; counted apart.
+    Suppressed,
+}
+
+/// The filter of one run.
+pub struct Filter {
+    kinds: Vec<FindingKind>,
+    tables: Option<GlobSet>,
+    suppressions: Vec<(GlobSet, Suppression)>,
+}
+
+impl Filter {
+    /// A filter by kinds and tables (empty lists let everything through) and by those
+    /// suppressions that still hold on `today`.
+    ///
+    /// # Errors
+    /// A pattern that is no glob over `schema.table`.
+    pub fn new(
+        kinds: Vec<FindingKind>,
+        tables: &[String],
+        suppressions: &[Suppression],
+        today: Date,
+    ) -> anyhow::Result<Filter> {
+        let valid = suppressions.iter().filter(|suppression| suppression.until >= today);
+        let valid = valid.map(|s| Ok((glob_set(&s.tables)?, s.clone())));
+        Ok(Filter {
+            kinds,
+            tables: (!tables.is_empty()).then(|| glob_set(tables)).transpose()?,
+            suppressions: valid.collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// What happens to this finding.
+    pub fn fate(&self, finding: &Finding) -> Fate {
+        let table = finding.table.as_deref();
+        let wanted_kind = self.kinds.is_empty() || self.kinds.contains(&finding.kind);
+        let wanted_table = match &self.tables {
+            Some(tables) => table.is_some_and(|table| tables.is_match(table)),
+            None => true,
+        };
+        if !wanted_kind || !wanted_table {
+            return Fate::Filtered;
+        }
+        let covers = |(tables, suppression): &(GlobSet, Suppression)| {
+            suppression.kind == finding.kind.as_str()
+                && (suppression.tables.is_empty() || table.is_some_and(|t| tables.is_match(t)))
+                && suppression.origin.is_none_or(|origin| {
+                    finding.transactions.iter().any(|t| t.origin == Some(origin))
+                })
+        };
+        match self.suppressions.iter().any(covers) {
+            true => Fate::Suppressed,
+            false => Fate::Told,
+        }
+    }
+}
+
+fn glob_set(patterns: &[String]) -> anyhow::Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = table_pattern(pattern).map_err(|error| anyhow::anyhow!("{error}"))?;
+        set.add(glob);
+    }
+    Ok(set.build()?)
+}

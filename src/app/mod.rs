@@ -1,0 +1,5 @@
+//! The commands, wired from the parts below.
+
+pub mod filter;
+mod judge;
+pub mod scan;

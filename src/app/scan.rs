@@ -1,0 +1,280 @@
+//! The one-shot scan over historical binlogs.
+
+use super::judge::{rule_column, verifier};
+use crate::{
+    config::Config,
+    engine::{Report, Verifier},
+    feed::{BinlogFile, FeedError, FeedItem, FileFeed, file_server_ids, resolve_source},
+    model::{CommitTime, Finding, Node, NodeIndex, Nodes},
+};
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+};
+
+/// What to scan.
+#[derive(Debug)]
+pub struct ScanInput {
+    /// Node names with their sources; a name may come several times, its files in that order.
+    pub sources: Vec<(String, PathBuf)>,
+    /// Rules and names.
+    pub config: Config,
+}
+
+/// Why a scan could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// Wrong usage or configuration.
+    #[error("{0}")]
+    Usage(String),
+    /// A source that cannot be read at all.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+}
+
+/// A scan that is ready to run.
+pub struct Scan {
+    nodes: Nodes,
+    streams: Vec<(NodeIndex, Vec<BinlogFile>)>,
+    config: Config,
+}
+
+/// What a scan tells while it runs.
+pub trait ScanSink {
+    /// A finding in its last state.
+    fn finding(&mut self, finding: &Finding);
+    /// So many more bytes of binlog have been judged.
+    fn progress(&mut self, bytes: u64);
+}
+
+/// How a scan ended.
+pub struct ScanEnd {
+    /// The verifier with its coverage.
+    pub verifier: Verifier,
+    /// What stopped a stream short.
+    pub errors: Vec<FeedError>,
+    /// Bytes of binlog judged.
+    pub bytes: u64,
+}
+
+impl Scan {
+    /// Finds the files and learns whose they are.
+    ///
+    /// # Errors
+    /// Sources that cannot be read, and sources that contradict each other or the configuration.
+    pub fn prepare(input: ScanInput) -> Result<Scan, ScanError> {
+        let mut names: Vec<&str> = input.sources.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let config = input.config.with_scan_nodes(&names);
+        let config = config.map_err(|error| ScanError::Usage(error.to_string()))?;
+        let mut nodes: Vec<Node> = Vec::new();
+        let mut files: Vec<Vec<BinlogFile>> = Vec::new();
+        for of in &config.nodes {
+            let mut found = Vec::new();
+            for (_, path) in input.sources.iter().filter(|(name, _)| *name == of.name) {
+                found.extend(resolve_source(&of.name, path)?);
+            }
+            let mut node = of.to_node(!found.is_empty());
+            learn_ids(&mut node, file_server_ids(&of.name, &found)?)?;
+            nodes.push(node);
+            files.push(found);
+        }
+        check_ids(&nodes)?;
+        let nodes = Nodes::new(nodes);
+        let streams = nodes.indices().zip(files).filter(|(_, files)| !files.is_empty()).collect();
+        Ok(Scan { nodes, streams, config })
+    }
+
+    /// The nodes, with the server ids learned.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// Bytes of all files on disk.
+    pub fn total_bytes(&self) -> u64 {
+        self.streams.iter().flat_map(|(_, files)| files).map(|file| file.bytes).sum()
+    }
+
+    /// Reads every stream on a thread of its own and judges them here, in step.
+    ///
+    /// # Errors
+    /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::errors`].
+    pub fn run(self, sink: &mut impl ScanSink) -> anyhow::Result<ScanEnd> {
+        let mut verifier = verifier(&self.config, self.nodes.clone())?;
+        let rule_column = rule_column(&self.config)?;
+        let (mut errors, mut bytes) = (Vec::new(), 0);
+        thread::scope(|scope| {
+            let mut inputs = Vec::new();
+            for (node, files) in &self.streams {
+                let (send, receive) = sync_channel(BATCHES_MAX);
+                let mut feed = FileFeed::new(&self.nodes[*node].name, rule_column.clone());
+                scope.spawn(move || {
+                    let mut batch = Batch::default();
+                    let result = feed.run(files, |item, bytes| batch.add(item, bytes, &send));
+                    batch.end(result.err(), &send);
+                });
+                inputs.push(Input::new(*node, receive));
+            }
+            let mut reports = Vec::new();
+            bytes = judge_all(&mut verifier, &mut inputs, &mut reports, sink);
+            errors.extend(inputs.into_iter().filter_map(|input| input.error));
+        });
+        Ok(ScanEnd { verifier, errors, bytes })
+    }
+}
+
+fn learn_ids(node: &mut Node, found: Vec<u32>) -> Result<(), ScanError> {
+    if let Some(stranger) = found.iter().find(|id| !node.server_ids.contains(id))
+        && !node.server_ids.is_empty()
+    {
+        return Err(ScanError::Usage(format!(
+            "node {}: its binlogs were written by server id {stranger}, but the configuration \
+             gives it {:?}\n  hint: is this another node's directory? else add the id to \
+             nodes.{}.server_ids",
+            node.name, node.server_ids, node.name
+        )));
+    }
+    node.server_ids.extend(found);
+    node.server_ids.sort_unstable();
+    node.server_ids.dedup();
+    Ok(())
+}
+
+fn check_ids(nodes: &[Node]) -> Result<(), ScanError> {
+    for (at, one) in nodes.iter().enumerate() {
+        for other in &nodes[..at] {
+            if let Some(id) = one.server_ids.iter().find(|id| other.server_ids.contains(id)) {
+                return Err(ScanError::Usage(format!(
+                    "nodes {} and {} both have server id {id}\n  hint: are these two sources of \
+                     one server? every master needs a server_id of its own",
+                    other.name, one.name
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Batches on their way from a reader to the judge; with their size, what bounds the memory of
+/// the reader that is ahead.
+const BATCHES_MAX: usize = 4;
+/// What a batch weighs about, in bytes, before it is sent.
+const BATCH_WEIGHT: usize = 256 << 10;
+
+/// Items of one stream on their way to the judge.
+#[derive(Default)]
+struct Batch {
+    items: Vec<(FeedItem, u64)>,
+    weight: usize,
+    error: Option<FeedError>,
+}
+
+impl Batch {
+    /// Adds an item; false when the judge has gone.
+    fn add(&mut self, item: FeedItem, bytes: u64, send: &SyncSender<Batch>) -> bool {
+        self.weight += match &item {
+            FeedItem::Transaction(tx) => 400 + tx.rows.len() * 128 + tx.key_bytes.len(),
+            _ => 100,
+        };
+        self.items.push((item, bytes));
+        self.weight < BATCH_WEIGHT || send.send(std::mem::take(self)).is_ok()
+    }
+
+    fn end(mut self, error: Option<FeedError>, send: &SyncSender<Batch>) {
+        self.error = error;
+        // The judge may have gone; then nobody waits for this.
+        let _ = send.send(self);
+    }
+}
+
+/// The judge's end of one stream.
+struct Input {
+    node: NodeIndex,
+    receive: Receiver<Batch>,
+    items: VecDeque<(FeedItem, u64)>,
+    error: Option<FeedError>,
+    ended: bool,
+    newest: CommitTime,
+}
+
+impl Input {
+    fn new(node: NodeIndex, receive: Receiver<Batch>) -> Self {
+        let newest = CommitTime::default();
+        Input { node, receive, items: VecDeque::new(), error: None, ended: false, newest }
+    }
+
+    /// Makes sure that the next item is here, if there is one.
+    fn fill(&mut self) {
+        while self.items.is_empty() && !self.ended {
+            match self.receive.recv() {
+                Ok(batch) => {
+                    self.items.extend(batch.items);
+                    self.error = batch.error.or(self.error.take());
+                }
+                Err(_) => self.ended = true,
+            }
+        }
+    }
+
+    /// Commit time of the next transaction; anything else comes first of all.
+    fn next_time(&mut self) -> Option<CommitTime> {
+        self.fill();
+        self.items.front().map(|(item, _)| match item {
+            FeedItem::Transaction(tx) => tx.committed_at,
+            _ => CommitTime { micros: i64::MIN, whole_seconds: false },
+        })
+    }
+}
+
+/// Judges all streams in step: always the one whose next transaction is the oldest. The order
+/// changes no finding; it keeps what is held small.
+fn judge_all(
+    verifier: &mut Verifier,
+    inputs: &mut [Input],
+    reports: &mut Vec<Report>,
+    sink: &mut impl ScanSink,
+) -> u64 {
+    for input in inputs.iter_mut() {
+        input.fill();
+        let begin = match input.items.front() {
+            Some((FeedItem::Begin(_), _)) => input.items.pop_front(),
+            _ => None,
+        };
+        let Some((FeedItem::Begin(baseline), _)) = begin else { continue };
+        verifier.begin(input.node, baseline);
+    }
+    let mut total = 0;
+    loop {
+        let times = inputs.iter_mut().enumerate().filter_map(|(at, i)| Some((i.next_time()?, at)));
+        let Some((_, at)) = times.min() else { break };
+        let input = &mut inputs[at];
+        let Some((item, bytes)) = input.items.pop_front() else { break };
+        match item {
+            FeedItem::Begin(_) => {}
+            FeedItem::Transaction(tx) => {
+                input.newest = input.newest.max(tx.committed_at);
+                verifier.observe(input.node, &tx, reports);
+            }
+            FeedItem::Gap { baseline, detail } => {
+                verifier.gap(input.node, &baseline, detail, input.newest, reports);
+            }
+        }
+        total += bytes;
+        sink.progress(bytes);
+        hand_over(reports, sink);
+    }
+    verifier.finish(reports);
+    hand_over(reports, sink);
+    total
+}
+
+fn hand_over(reports: &mut Vec<Report>, sink: &mut impl ScanSink) {
+    for report in reports.drain(..) {
+        if report.finding.settled {
+            sink.finding(&report.finding);
+        }
+    }
+}

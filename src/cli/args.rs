@@ -1,0 +1,140 @@
+//! The command line.
+
+use crate::model::{FindingKind, Severity};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Reports which writes broke the rules of a MySQL/MariaDB master-master pair, exactly.
+///
+/// twinlog reads the binary logs of masters that replicate to each other, attributes every row
+/// to the node it came from, and reports writes outside a node's tables or rows and the same key
+/// written on both sides at once. It never writes to a master.
+#[derive(Parser, Debug)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Say less: no summary, no progress
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    /// Say more on stderr
+    #[arg(long, short, global = true)]
+    pub(super) verbose: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Scan historical binlogs, one source per node
+    #[command(after_help = SCAN_HELP)]
+    Scan(ScanArgs),
+    /// Follow live masters and report findings as they happen
+    #[command(after_help = WATCH_HELP)]
+    Watch(WatchArgs),
+}
+
+const SCAN_HELP: &str = "\
+Examples:
+  twinlog scan a=/var/lib/mysql-a b=/var/lib/mysql-b
+  twinlog scan --config twinlog.toml a=/backup/a 'b=/backup/b/mysql-bin.0000*.zst'
+  twinlog scan --format ndjson --kind write_conflict a=DIR b=DIR | jq .message
+
+Exit codes:
+  0  nothing at or above --fail-on
+  1  findings at or above --fail-on
+  2  wrong usage or configuration
+  3  the input could not be verified whole; findings so far are printed";
+
+const WATCH_HELP: &str = "\
+Examples:
+  twinlog watch --config twinlog.toml
+  twinlog watch --config twinlog.toml --format text
+
+Findings go to stdout, the log to stderr; /metrics and /healthz are served on watch.listen.";
+
+#[derive(clap::Args, Debug)]
+pub(super) struct ScanArgs {
+    /// Node and binlogs: a directory, a file (also .gz, .zst) or a pattern; repeat for more
+    #[arg(value_name = "NODE=SOURCE", required = true, value_parser = source)]
+    pub(super) sources: Vec<(String, PathBuf)>,
+    /// Ownership rules and names (twinlog.toml)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// How findings are printed
+    #[arg(long, default_value = "text")]
+    pub(super) format: Format,
+    /// Only these kinds of findings
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+    pub(super) kind: Vec<FindingKind>,
+    /// Only tables that match these globs over schema.table
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    pub(super) table: Vec<String>,
+    /// The severity from which findings make the exit code 1
+    #[arg(long, value_name = "SEVERITY", default_value = "warning")]
+    pub(super) fail_on: FailOn,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct WatchArgs {
+    /// Nodes, rules and where to listen (twinlog.toml)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+    /// How findings are printed
+    #[arg(long, default_value = "ndjson")]
+    pub(super) format: WatchFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+    Ndjson,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum WatchFormat {
+    Text,
+    Ndjson,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum FailOn {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl FailOn {
+    pub(super) fn severity(self) -> Severity {
+        match self {
+            FailOn::Info => Severity::Info,
+            FailOn::Warning => Severity::Warning,
+            FailOn::Critical => Severity::Critical,
+        }
+    }
+}
+
+fn source(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((node, source)) if !node.is_empty() && !source.is_empty() => {
+            Ok((node.to_owned(), PathBuf::from(source)))
+        }
+        _ => Err("write NODE=SOURCE, for example a=/var/lib/mysql".to_owned()),
+    }
+}
+
+fn kind(word: &str) -> Result<FindingKind, String> {
+    FindingKind::parse(word).ok_or_else(|| {
+        let known: Vec<_> = FindingKind::ALL.into_iter().map(FindingKind::as_str).collect();
+        format!("no such kind; the kinds are {}", known.join(", "))
+    })
+}

@@ -1,0 +1,52 @@
+//! The command line: parse, run, exit code.
+
+mod args;
+mod scan;
+
+use args::{Args, Color, Command};
+use clap::Parser;
+use std::{io::IsTerminal, process::ExitCode};
+
+/// How a command ended; a contract with scripts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Exit {
+    /// Nothing at or above `--fail-on`.
+    Clean,
+    /// Findings at or above it.
+    Findings,
+    /// Wrong usage or configuration.
+    Usage,
+    /// The input could not be verified whole; wins over findings.
+    Incomplete,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Clean => 0,
+            Exit::Findings => 1,
+            Exit::Usage => 2,
+            Exit::Incomplete => 3,
+        })
+    }
+}
+
+/// Parses the command line and runs the command.
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    let stdout_colour = match args.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::io::stdout().is_terminal(),
+    };
+    let exit = match args.command {
+        Command::Scan(scan) => scan::run(scan, args.quiet, stdout_colour),
+        Command::Watch(_) => return ExitCode::from(2),
+    };
+    exit.into()
+}
+
+/// Tells an error to the person at the terminal.
+fn complain(error: &dyn std::fmt::Display) {
+    eprintln!("twinlog: {error}");
+}

@@ -1,0 +1,186 @@
+//! `twinlog scan`.
+
+use super::{
+    Exit,
+    args::{Format, ScanArgs},
+    complain,
+};
+use crate::{
+    app::{
+        filter::{Fate, Filter},
+        scan::{Scan, ScanEnd, ScanError, ScanInput, ScanSink},
+    },
+    config::Config,
+    model::{Finding, Nodes, Severity},
+    report::{Counts, Record, Summary, finding_text, summary_text},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    time::Instant,
+};
+
+pub(super) fn run(args: ScanArgs, quiet: bool, colour: bool) -> Exit {
+    match try_run(args, quiet, colour) {
+        Ok(exit) => exit,
+        Err(error) => {
+            complain(&error);
+            Exit::Usage
+        }
+    }
+}
+
+fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
+    let config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    let today = jiff::Zoned::now().date();
+    let filter = Filter::new(args.kind, &args.table, &config.suppress, today)?;
+    let scan = match Scan::prepare(ScanInput { sources: args.sources, config }) {
+        Ok(scan) => scan,
+        Err(ScanError::Usage(error)) => anyhow::bail!(error),
+        Err(ScanError::Feed(error)) => {
+            complain(&error);
+            return Ok(Exit::Incomplete);
+        }
+    };
+    let started = now();
+    let mut printer = Printer {
+        nodes: scan.nodes().clone(),
+        filter,
+        format: args.format,
+        colour,
+        out: BufWriter::new(io::stdout().lock()),
+        failed: None,
+        counts: Counts::new(),
+        suppressed: 0,
+        printed: 0,
+        worst: None,
+        bar: progress_bar(scan.total_bytes(), quiet),
+    };
+    printer.open();
+    let end = scan.run(&mut printer)?;
+    printer.bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(printer.close(end, seconds, quiet, args.fail_on.severity()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock of the summary")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A progress bar on a terminal's stderr, never on a pipe.
+fn progress_bar(bytes: u64, quiet: bool) -> ProgressBar {
+    if quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template =
+        "{bar:40} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
+    ProgressBar::new(bytes).with_style(style)
+}
+
+/// Prints findings as they settle.
+struct Printer {
+    nodes: Nodes,
+    filter: Filter,
+    format: Format,
+    colour: bool,
+    out: BufWriter<StdoutLock<'static>>,
+    /// The first write that failed; after it nothing more is printed.
+    failed: Option<io::Error>,
+    counts: Counts,
+    suppressed: u64,
+    printed: u64,
+    worst: Option<Severity>,
+    bar: ProgressBar,
+}
+
+impl ScanSink for Printer {
+    fn finding(&mut self, finding: &Finding) {
+        match self.filter.fate(finding) {
+            Fate::Filtered => return,
+            Fate::Suppressed => {
+                self.suppressed += 1;
+                return;
+            }
+            Fate::Told => {}
+        }
+        *self.counts.entry((finding.kind, finding.severity)).or_default() += 1;
+        self.worst = self.worst.max(Some(finding.severity));
+        let text = match self.format {
+            Format::Text => finding_text(finding, &self.nodes, self.colour) + "\n",
+            Format::Ndjson => self.json(finding) + "\n",
+            Format::Json => {
+                let comma = if self.printed > 0 { ",\n" } else { "\n" };
+                format!("{comma}{}", self.json(finding))
+            }
+        };
+        self.printed += 1;
+        self.bar.suspend(|| ());
+        self.print(&text);
+    }
+
+    fn progress(&mut self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+}
+
+impl Printer {
+    fn json(&self, finding: &Finding) -> String {
+        serde_json::to_string(&Record::new(finding, &self.nodes)).unwrap_or_default()
+    }
+
+    fn print(&mut self, text: &str) {
+        if self.failed.is_none() {
+            self.failed = self.out.write_all(text.as_bytes()).err();
+        }
+    }
+
+    fn open(&mut self) {
+        if self.format == Format::Json {
+            self.print("{\"findings\":[");
+        }
+    }
+
+    /// Prints the end and tells how the scan ended.
+    fn close(mut self, end: ScanEnd, seconds: f64, quiet: bool, fail_on: Severity) -> Exit {
+        let incomplete: Vec<String> = end.errors.iter().map(ToString::to_string).collect();
+        let is_whole = incomplete.is_empty();
+        let coverage = end.verifier.coverage();
+        let summary =
+            Summary::new(coverage, &self.nodes, &self.counts, end.bytes, seconds, incomplete);
+        if self.format == Format::Json {
+            let summary = serde_json::to_string(&summary).unwrap_or_default();
+            self.print(&format!("\n],\n\"summary\":{summary}}}\n"));
+        }
+        if self.failed.is_none() {
+            self.failed = self.out.flush().err();
+        }
+        if !quiet {
+            eprint!("{}", summary_text(&summary));
+            if self.suppressed > 0 {
+                eprintln!("  suppressed by the configuration: {}", self.suppressed);
+            }
+        } else {
+            end.errors.iter().for_each(|error| complain(error));
+        }
+        match &self.failed {
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Incomplete,
+            Some(error) => {
+                complain(&format!("cannot write findings: {error}"));
+                return Exit::Incomplete;
+            }
+            None => {}
+        }
+        if !is_whole {
+            Exit::Incomplete
+        } else if self.worst >= Some(fail_on) {
+            Exit::Findings
+        } else {
+            Exit::Clean
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The one line that says what a finding is.
+
+use super::record::key_json;
+use crate::model::{Certainty, Finding, FindingKind, NodeIndex, Nodes, TransactionRef};
+use serde_json::Value;
+
+/// One line for people: who did what to which row, and why it matters.
+pub fn message(finding: &Finding, nodes: &Nodes) -> String {
+    let line = match finding.kind {
+        FindingKind::WriteConflict => conflict(finding, nodes),
+        FindingKind::SharedKey | FindingKind::NearConflict => handover(finding, nodes),
+        FindingKind::TableOwnership => table_ownership(finding, nodes),
+        FindingKind::RowOwnership => row_ownership(finding, nodes),
+        FindingKind::UnknownOrigin => {
+            format!("{}: {}", on(finding, nodes), finding.detail.as_deref().unwrap_or_default())
+        }
+        FindingKind::ReplicationLoop => {
+            let what = finding.transactions.first().map(gtid).unwrap_or_default();
+            let detail = finding.detail.as_deref().unwrap_or_default();
+            format!("transaction {what} goes in circles: {}, {detail}", on(finding, nodes))
+        }
+        FindingKind::BlindSpot => blind_spot(finding, nodes),
+    };
+    match finding.more {
+        0 => line,
+        more => format!("{line} (and {more} more rows of this kind in the same transaction)"),
+    }
+}
+
+fn conflict(finding: &Finding, nodes: &Nodes) -> String {
+    let did = |transaction: &TransactionRef| {
+        format!("{} {} ({})", origin(transaction, nodes), past(transaction), gtid(transaction))
+    };
+    let [first, second] = finding.transactions.as_slice() else { return String::new() };
+    let certainty = match finding.certainty {
+        Certainty::Exact => "neither had seen the other's write",
+        Certainty::Possible => "the logs do not show whether one had seen the other's write",
+    };
+    format!("{}: {} and {} it; {certainty}", row(finding), did(first), did(second))
+}
+
+fn handover(finding: &Finding, nodes: &Nodes) -> String {
+    let [first, second] = finding.transactions.as_slice() else { return String::new() };
+    let micros = (second.committed_at.micros - first.committed_at.micros).max(0);
+    let passed = match (first.committed_at.whole_seconds, micros) {
+        (true, 0) => "within a second".to_owned(),
+        _ => format!("{:.3} s later", micros as f64 / 1e6),
+    };
+    let close = match finding.kind {
+        FindingKind::NearConflict => "; with a little more lag this is a conflict",
+        _ => "; in the same order everywhere",
+    };
+    format!(
+        "{}: {} {} it, then {} {} it {passed}{close}",
+        row(finding),
+        origin(first, nodes),
+        past(first),
+        origin(second, nodes),
+        past(second),
+    )
+}
+
+fn table_ownership(finding: &Finding, nodes: &Nodes) -> String {
+    if let Some(detail) = &finding.detail {
+        return format!("{}: {}: {detail}", table(finding), on(finding, nodes));
+    }
+    let Some(transaction) = finding.transactions.first() else { return String::new() };
+    let did = past(transaction);
+    let owners = match &finding.owner {
+        Some(owner) if !owner.nodes.is_empty() => {
+            format!("but the table belongs to {}", names(&owner.nodes, nodes))
+        }
+        _ => "but no ownership rule lists the table".to_owned(),
+    };
+    format!("{}: {} {did} it, {owners}{}", row(finding), origin(transaction, nodes), rule(finding))
+}
+
+fn row_ownership(finding: &Finding, nodes: &Nodes) -> String {
+    let Some(transaction) = finding.transactions.first() else { return String::new() };
+    let owner = finding.owner.as_ref();
+    let owners = owner.map(|owner| names(&owner.nodes, nodes)).unwrap_or_default();
+    let moved = match owner.is_some_and(|owner| owner.moves_row) {
+        true => "moves it between owners",
+        false => "does not own it",
+    };
+    let who = origin(transaction, nodes);
+    format!(
+        "{}: {who} {} it, but {moved}: it is {owners}'s{}",
+        row(finding),
+        past(transaction),
+        rule(finding)
+    )
+}
+
+fn blind_spot(finding: &Finding, nodes: &Nodes) -> String {
+    let table = finding.table.as_ref().map(|table| format!(", table {table}")).unwrap_or_default();
+    let detail = finding.detail.as_deref().unwrap_or_default();
+    let count = match finding.count {
+        1 => String::new(),
+        count => format!(" ({count} times)"),
+    };
+    format!("not verified, {}{table}: {detail}{count}", on(finding, nodes))
+}
+
+fn rule(finding: &Finding) -> String {
+    match finding.owner.as_ref().and_then(|owner| owner.rule.as_ref()) {
+        Some((number, tables)) => format!(" (ownership rule {number}: {})", tables.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn names(of: &[NodeIndex], nodes: &Nodes) -> String {
+    of.iter().map(|node| nodes[*node].name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn on(finding: &Finding, nodes: &Nodes) -> String {
+    finding.node.map(|node| format!("stream of {}", nodes[node].name)).unwrap_or_default()
+}
+
+fn table(finding: &Finding) -> &str {
+    finding.table.as_deref().unwrap_or("(unknown table)")
+}
+
+/// `shop.orders id=7`.
+pub(super) fn row(finding: &Finding) -> String {
+    let Some(key) = &finding.key else { return table(finding).to_owned() };
+    let Value::Object(columns) = key_json(key) else { return table(finding).to_owned() };
+    let columns: Vec<String> =
+        columns.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("{} {}", table(finding), columns.join(" "))
+}
+
+fn origin<'a>(transaction: &TransactionRef, nodes: &'a Nodes) -> &'a str {
+    transaction.origin.map_or("an unknown server", |node| nodes[node].name.as_str())
+}
+
+fn gtid(transaction: &TransactionRef) -> String {
+    transaction.gtid.map_or("no GTID".to_owned(), |gtid| gtid.to_string())
+}
+
+fn past(transaction: &TransactionRef) -> &'static str {
+    use crate::model::Operation;
+    match transaction.operation {
+        Some(Operation::Insert) => "inserted",
+        Some(Operation::Update) => "updated",
+        Some(Operation::Delete) => "deleted",
+        None => "wrote",
+    }
+}
