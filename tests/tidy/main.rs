@@ -7,6 +7,7 @@ mod docs;
 mod layers;
 mod lexer;
 mod limits;
+mod read_only;
 mod scripts;
 mod servers;
 mod words;
