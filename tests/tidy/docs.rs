@@ -82,6 +82,41 @@ fn check_reference(source: &Source) -> Vec<Breach> {
         .collect()
 }
 
+/// The tests that an invariant names: words in `backticks` with two `_` or more.
+fn named_tests(line: &str) -> impl Iterator<Item = &str> {
+    let is_test = |word: &&str| {
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        word.matches('_').count() > 1 && word.chars().all(legal)
+    };
+    line.split('`').skip(1).step_by(2).filter(is_test)
+}
+
+fn check_invariants(source: &Source, code: &str) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    for (at, line) in source.text.lines().enumerate().filter(|(_, line)| line.starts_with("//!")) {
+        for name in named_tests(line).filter(|name| !code.contains(&format!("fn {name}()"))) {
+            let found = format!("no test is called {name}");
+            let instead = "the name of the test that holds the invariant";
+            breaches.push(source.breach(at + 1, "invariant", found, instead));
+        }
+    }
+    breaches
+}
+
+#[test]
+fn invariants_name_tests_that_exist() {
+    let code: String = sources(|path| path.ends_with(".rs")).into_iter().map(|s| s.text).collect();
+    let check = |source| check_invariants(source, &code);
+    assert_none(sources(|path| path == "src/lib.rs").iter().flat_map(check).collect());
+}
+
+#[test]
+fn an_invariant_without_its_test_is_caught() {
+    let text = "//! One. `x/tests.rs`: `it_is_there`.\n//! Two. `it_is_gone`, `no_test`.\n";
+    let check = |code| short(&check_invariants(&Source::of("src/lib.rs", text), code));
+    assert_eq!(check("fn it_is_there() {}"), ["2: invariant"]);
+}
+
 #[test]
 fn links_lead_somewhere() {
     let read = |path: &str| {
