@@ -61,5 +61,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod feed;
+pub mod http;
+pub mod metrics;
 pub mod model;
 pub mod report;

@@ -147,11 +147,15 @@ impl Verifier {
             let mine = self.open_reference(id, Some(clash.mine));
             let key = row_key(tx, &tx.rows[clash.row], &clash.key);
             let mut finding = conflict([mine, theirs], key, clash.key.hash);
-            let order = self.order_of(seen, id, other, clash);
+            let mut order = self.order_of(seen, id, other, clash);
+            let logged = |node: NodeIndex| self.streams[node.at()].copies_are_logged;
+            if !order.settle_without_copies(|node| !logged(node)) {
+                continue;
+            }
             finding.certainty = order.certainty();
             finding.outcome = Some(order.outcome());
             finding.more = if at + 1 == told { more } else { 0 };
-            out.push(Report { finding: finding.clone(), news: true });
+            out.push(Report { finding: finding.clone(), news: true, first: true });
             let serial = self.pending.add(finding, 2, Some(order));
             self.open.get_mut(id).findings.push(serial);
             self.open.get_mut(other).findings.push(serial);
@@ -212,7 +216,7 @@ impl Verifier {
                 let mut finding = conflict([mine, theirs], row_key(tx, row, &key), hash);
                 finding.certainty = order.certainty();
                 finding.outcome = Some(order.outcome());
-                out.push(Report { finding: finding.clone(), news: true });
+                out.push(Report { finding: finding.clone(), news: true, first: true });
                 let serial = self.pending.add(finding, 1, Some(order));
                 self.open.get_mut(touch.owner).findings.push(serial);
             }

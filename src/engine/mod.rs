@@ -76,7 +76,7 @@ impl Default for Settings {
             shared_key_window_micros: 600_000_000,
             near_conflict_window_micros: 1_000_000,
             group_limit: 1_000,
-            open_keys_max: 50_000_000,
+            open_keys_max: 20_000_000,
             recent_keys_max: 200_000,
         }
     }
@@ -89,6 +89,8 @@ pub struct Report {
     pub finding: Finding,
     /// True when it is new, or its certainty or outcome changed.
     pub news: bool,
+    /// True when it is new.
+    pub first: bool,
 }
 
 /// Judges the transactions of all streams.
@@ -179,6 +181,16 @@ impl Verifier {
             }
             self.streams[at].behind = others.minus(&self.streams[at].baseline);
         }
+    }
+
+    /// Says that a node's server does not log what it applies: `log_replica_updates` is OFF.
+    ///
+    /// Its stream shows no copies, so there the row's states alone tell a handover from a conflict.
+    pub fn without_copies(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
+        self.streams[node.at()].copies_are_logged = false;
+        let detail = "log_replica_updates is OFF there: this stream shows no other node's \
+                      transactions, so the order of writes is not in the log";
+        self.blind(node, BlindSpotReason::NoCopies, None, detail.to_owned(), 1, when, out);
     }
 
     /// Judges the next transaction of a node's stream.
@@ -573,7 +585,7 @@ impl Verifier {
             transactions: vec![reference],
             ..blank(id, FindingKind::ReplicationLoop, Severity::Critical, tx.committed_at)
         };
-        out.push(Report { finding, news: true });
+        out.push(Report { finding, news: true, first: true });
     }
 }
 

@@ -72,6 +72,19 @@ impl Order {
         }
     }
 
+    /// Decides by the row's states what no copy will show, in streams without copies; false when
+    /// they say that one was written over the other.
+    pub(super) fn settle_without_copies(&mut self, is_silent: impl Fn(NodeIndex) -> bool) -> bool {
+        for side in self.sides.iter_mut().filter(|side| side.awaited && is_silent(side.other)) {
+            match side.without_copies {
+                WithoutCopies::Over => return false,
+                WithoutCopies::Undecided => side.doubt = true,
+                WithoutCopies::After => {}
+            }
+        }
+        true
+    }
+
     pub(super) fn outcome(&self) -> Outcome {
         match self.sides.iter().any(|side| side.awaited) {
             true => Outcome::Pending,
@@ -115,7 +128,7 @@ impl Pending {
         let finding = &mut unsettled.finding;
         if (finding.certainty, finding.outcome) != now {
             (finding.certainty, finding.outcome) = now;
-            out.push(Report { finding: finding.clone(), news: true });
+            out.push(Report { finding: finding.clone(), news: true, first: false });
         }
     }
 
@@ -126,7 +139,7 @@ impl Pending {
         if unsettled.open == 0 {
             let gone = self.findings.remove(&serial).expect("it was there");
             let finding = Finding { settled: true, ..gone.finding };
-            out.push(Report { finding, news: false });
+            out.push(Report { finding, news: false, first: false });
         }
     }
 
@@ -134,19 +147,16 @@ impl Pending {
     /// copy shows the order; there the row's states tell a handover from a conflict.
     pub(super) fn settle(&mut self, is_silent: impl Fn(NodeIndex) -> bool, out: &mut Vec<Report>) {
         for (_, Unsettled { mut finding, order, .. }) in std::mem::take(&mut self.findings) {
-            let sides = order.iter().flat_map(|order| &order.sides);
-            let silent = sides.filter(|side| side.awaited && is_silent(side.other));
-            let says: Vec<WithoutCopies> = silent.map(|side| side.without_copies).collect();
-            if says.contains(&WithoutCopies::Over) {
-                continue;
-            }
-            let undecided = says.contains(&WithoutCopies::Undecided);
-            let news = undecided && finding.certainty == Certainty::Exact;
-            if news {
-                finding.certainty = Certainty::Possible;
+            let mut news = false;
+            if let Some(mut order) = order {
+                if !order.settle_without_copies(&is_silent) {
+                    continue;
+                }
+                news = order.certainty() != finding.certainty;
+                finding.certainty = order.certainty();
             }
             finding.settled = true;
-            out.push(Report { finding, news });
+            out.push(Report { finding, news, first: false });
         }
     }
 }

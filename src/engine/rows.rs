@@ -154,7 +154,7 @@ impl Verifier {
             }
         }
         for finding in violations.findings {
-            out.push(Report { finding: finding.clone(), news: true });
+            out.push(Report { finding: finding.clone(), news: true, first: true });
             if let Some(id) = open {
                 let serial = self.pending.add(finding, 1, None);
                 self.open.get_mut(id).findings.push(serial);
@@ -248,7 +248,7 @@ impl Verifier {
             }
             (group.0, group.1) = (group.0 + 1, out.len());
             let finding = self.handover(seen, tx, row, &key, (kind, copy, operation));
-            out.push(Report { finding, news: true });
+            out.push(Report { finding, news: true, first: true });
         }
         for (_, last, more) in groups.into_values() {
             out[last].finding.more = more;
@@ -353,7 +353,7 @@ impl Verifier {
                 more: rows - 1,
                 ..blank(id, kind, Severity::Critical, tx.committed_at)
             };
-            out.push(Report { finding, news: true });
+            out.push(Report { finding, news: true, first: true });
         }
     }
 

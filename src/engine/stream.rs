@@ -10,6 +10,8 @@ pub(super) struct Stream {
     pub(super) begun: bool,
     /// What its node had logged (or, live, applied) before the stream began.
     pub(super) baseline: GtidSet,
+    /// Whether its server logs what it applies, as far as is known.
+    pub(super) copies_are_logged: bool,
     /// Transactions observed so far.
     pub(super) ordinal: u64,
     /// Copies of other nodes' transactions observed so far.
@@ -37,6 +39,7 @@ impl Stream {
     pub(super) fn new(recent: RecentCopies) -> Self {
         Stream {
             begun: false,
+            copies_are_logged: true,
             baseline: GtidSet::default(),
             ordinal: 0,
             copies: 0,

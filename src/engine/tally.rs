@@ -51,7 +51,7 @@ impl Tally {
         finding.count += count;
         finding.last_seen = finding.last_seen.max(when);
         if fresh {
-            out.push(Report { finding: finding.clone(), news: true });
+            out.push(Report { finding: finding.clone(), news: true, first: true });
         }
     }
 
@@ -59,7 +59,7 @@ impl Tally {
     pub(super) fn settle(&mut self, out: &mut Vec<Report>) {
         for (_, mut finding) in std::mem::take(&mut self.0) {
             finding.settled = true;
-            out.push(Report { finding, news: false });
+            out.push(Report { finding, news: false, first: false });
         }
     }
 }
