@@ -23,7 +23,7 @@
 //! MariaDB logs nothing for an applied change that changes nothing. A later number of the same
 //! domain and server makes that hole certain, and bounds its place in the stream by its
 //! neighbours. A pair that falls within these bounds is undecided by the order alone; then the
-//! row's states decide, or the finding is `possible` (see [`open::TouchView::may_pass_before`]).
+//! row's states decide, or the finding is `possible` (see `may_pass_before` in `open`).
 
 mod coverage;
 mod handover;

@@ -103,7 +103,7 @@ impl Verifier {
         open: Option<OpenId>,
         violations: &mut Violations,
     ) {
-        let key = row.and_then(|row| judged_key(row));
+        let key = row.and_then(judged_key);
         let group = violations.groups.entry((kind, table.to_owned())).or_default();
         if let Some(key) = key
             && !violations.told.insert((kind, key.hash))

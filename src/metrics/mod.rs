@@ -314,7 +314,7 @@ impl Metrics {
             detection_latency: names::histogram(
                 r,
                 "detection_latency_seconds",
-                "From the commit that makes a finding to the finding, where the log has microseconds",
+                "From the commit to the finding it makes, where the log has microseconds",
             )?,
             verified_until: names::gauges(
                 r,
