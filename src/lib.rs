@@ -7,16 +7,19 @@
 //! # Layers
 //!
 //! ```text
-//! cli -> app -> feed -> binlog -+
-//!         |                     |
-//!         +---> engine ---------+-> model
-//!         |                     |
-//!         +---> report, config -+
+//! cli -> app -> feed -> binlog -----------+
+//!         |                               |
+//!         +---> engine -------------------+-> model
+//!         |                               |
+//!         +---> http -> metrics, report --+
+//!         |                               |
+//!         +---> config -------------------+
 //! ```
 //!
 //! [`feed`] brings bytes, [`binlog`] turns them into transactions of facts, [`engine`] judges
-//! these, [`report`] writes findings down, [`app`] wires the parts, [`cli`] speaks to people.
-//! `engine` and `binlog` know nothing of each other: they meet in [`model`].
+//! these, [`report`] writes findings down, [`metrics`] counts, [`http`] serves the counts, [`app`]
+//! wires the parts, [`cli`] speaks to people. `engine` and `binlog` know nothing of each other:
+//! they meet in [`model`].
 //!
 //! # Invariants
 //!
