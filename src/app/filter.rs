@@ -48,7 +48,8 @@ impl Filter {
         let table = finding.table.as_deref();
         let wanted_kind = self.kinds.is_empty() || self.kinds.contains(&finding.kind);
         let wanted_table = match &self.tables {
-            Some(tables) => table.is_some_and(|table| tables.is_match(table)),
+            // What is about no table, a blind spot of a whole stream above all, may be about these.
+            Some(tables) => table.is_none_or(|table| tables.is_match(table)),
             None => true,
         };
         if !wanted_kind || !wanted_table {

@@ -53,8 +53,8 @@ pub trait ScanSink {
 pub struct ScanEnd {
     /// The verifier with its coverage.
     pub verifier: Verifier,
-    /// What stopped a stream short.
-    pub errors: Vec<FeedError>,
+    /// What kept the input from being verified whole, one message each.
+    pub incomplete: Vec<String>,
     /// Bytes of binlog judged.
     pub bytes: u64,
 }
@@ -101,11 +101,11 @@ impl Scan {
     /// Reads every stream on a thread of its own and judges them here, in step.
     ///
     /// # Errors
-    /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::errors`].
+    /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::incomplete`].
     pub fn run(self, sink: &mut impl ScanSink) -> anyhow::Result<ScanEnd> {
         let mut verifier = verifier(&self.config, self.nodes.clone(), None)?;
         let rule_column = rule_column(&self.config)?;
-        let (mut errors, mut bytes) = (Vec::new(), 0);
+        let (mut incomplete, mut bytes) = (Vec::new(), 0);
         thread::scope(|scope| {
             let mut inputs = Vec::new();
             for (node, files) in &self.streams {
@@ -120,9 +120,9 @@ impl Scan {
             }
             let mut reports = Vec::new();
             bytes = judge_all(&mut verifier, &mut inputs, &mut reports, sink);
-            errors.extend(inputs.into_iter().filter_map(|input| input.error));
+            incomplete.extend(inputs.into_iter().flat_map(|input| input.incomplete));
         });
-        Ok(ScanEnd { verifier, errors, bytes })
+        Ok(ScanEnd { verifier, incomplete, bytes })
     }
 }
 
@@ -195,15 +195,16 @@ struct Input {
     node: NodeIndex,
     receive: Receiver<Batch>,
     items: VecDeque<(FeedItem, u64)>,
-    error: Option<FeedError>,
     ended: bool,
     newest: CommitTime,
+    incomplete: Vec<String>,
 }
 
 impl Input {
     fn new(node: NodeIndex, receive: Receiver<Batch>) -> Self {
         let newest = CommitTime::default();
-        Input { node, receive, items: VecDeque::new(), error: None, ended: false, newest }
+        let (items, incomplete) = (VecDeque::new(), Vec::new());
+        Input { node, receive, items, ended: false, newest, incomplete }
     }
 
     /// Makes sure that the next item is here, if there is one.
@@ -212,7 +213,7 @@ impl Input {
             match self.receive.recv() {
                 Ok(batch) => {
                     self.items.extend(batch.items);
-                    self.error = batch.error.or(self.error.take());
+                    self.incomplete.extend(batch.error.map(|error| error.to_string()));
                 }
                 Err(_) => self.ended = true,
             }
@@ -259,6 +260,9 @@ fn judge_all(
                 verifier.observe(input.node, &tx, reports);
             }
             FeedItem::Gap { baseline, detail } => {
+                let node = &verifier.nodes()[input.node].name;
+                let hint = "give the missing file too; what it holds was not verified";
+                input.incomplete.push(format!("node {node}: {detail}\n  hint: {hint}"));
                 verifier.gap(input.node, &baseline, detail, input.newest, reports);
             }
         }

@@ -148,11 +148,10 @@ impl Printer {
 
     /// Prints the end and tells how the scan ended.
     fn close(mut self, end: ScanEnd, seconds: f64, quiet: bool, fail_on: Severity) -> Exit {
-        let incomplete: Vec<String> = end.errors.iter().map(ToString::to_string).collect();
-        let is_whole = incomplete.is_empty();
+        let is_whole = end.incomplete.is_empty();
         let coverage = end.verifier.coverage();
         let summary =
-            Summary::new(coverage, &self.nodes, &self.counts, end.bytes, seconds, incomplete);
+            Summary::new(coverage, &self.nodes, &self.counts, end.bytes, seconds, end.incomplete);
         if self.format == Format::Json {
             let summary = serde_json::to_string(&summary).unwrap_or_default();
             self.print(&format!("\n],\n\"summary\":{summary}}}\n"));
@@ -166,7 +165,7 @@ impl Printer {
                 eprintln!("  suppressed by the configuration: {}", self.suppressed);
             }
         } else {
-            end.errors.iter().for_each(|error| complain(error));
+            summary.incomplete.iter().for_each(|line| complain(line));
         }
         match &self.failed {
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Incomplete,
