@@ -52,7 +52,7 @@ use open::{OpenId, OpenTable, OpenTransaction};
 use pending::Pending;
 use shown::{EarlyCopy, Place};
 use std::collections::BTreeMap;
-use stream::{LOOPS_MAX, Sources, Stream};
+use stream::{LOOPS_MAX, OtherWrites, Sources, Stream};
 use tally::{Tally, TallyKey};
 
 /// Limits and windows of a [`Verifier`].
@@ -101,7 +101,11 @@ pub struct Verifier {
     open: OpenTable,
     /// Per source: open transactions by sequence number.
     by_sequence: BTreeMap<usize, BTreeMap<u64, OpenId>>,
+    /// Per source: the node it belongs to, as transactions that have rows tell.
+    owners: BTreeMap<usize, NodeIndex>,
     pending: Pending,
+    /// Conflicts that wait for a node's stream to show more of a source, by both.
+    doubts: BTreeMap<(NodeIndex, usize), Vec<u64>>,
     tally: Tally,
     rules_by_table: BTreeMap<TableId, TableRule>,
     coverage: Coverage,
@@ -151,7 +155,9 @@ impl Verifier {
             sources: Sources::default(),
             open: OpenTable::default(),
             by_sequence: BTreeMap::new(),
+            owners: BTreeMap::new(),
             pending: Pending::default(),
+            doubts: BTreeMap::new(),
             tally: Tally::default(),
             rules_by_table: BTreeMap::new(),
             coverage,
@@ -205,7 +211,14 @@ impl Verifier {
         } else {
             self.observe_original(seen, tx, out);
         }
-        if self.streams[node.at()].catches_up_with(&gtid) {
+        let stream = &mut self.streams[node.at()];
+        let shows_all = tx.statements.is_empty() && tx.blind_spots.is_empty();
+        if !shows_all {
+            stream.others.note(ordinal, OtherWrites::UNKNOWN);
+        } else if origin != node && !tx.rows.is_empty() {
+            stream.others.note(ordinal, source);
+        }
+        if stream.catches_up_with(&gtid) {
             self.release_held(node, out);
         }
         self.keep_bound(node, tx.committed_at, out);
@@ -225,7 +238,8 @@ impl Verifier {
         let stream = &mut self.streams[node.at()];
         let after = stream.ordinal;
         stream.ordinal += 1;
-        let place = Place { after, at: stream.ordinal };
+        stream.others.note(stream.ordinal, OtherWrites::UNKNOWN);
+        let place = Place::between(after, stream.ordinal);
         stream.baseline.extend(baseline);
         stream.behind = stream.behind.minus(baseline);
         let hidden: Vec<OpenId> = self
@@ -313,6 +327,7 @@ impl Verifier {
             log.forget_early();
         }
         stream.own.insert(source, gtid.sequence.max(highest.unwrap_or(0)));
+        self.owners.insert(source, node);
         let newest = &mut self.newest[node.at()];
         *newest = (*newest).max(Some(tx.committed_at));
         let coverage = &mut self.coverage.streams[node.at()];
@@ -341,6 +356,8 @@ impl Verifier {
             tx.coordinates.clone(),
             self.nodes.len(),
         );
+        open.others = self.streams[node.at()].others;
+        open.was_behind = !self.streams[node.at()].behind.is_empty();
         for (at, other) in self.streams.iter_mut().enumerate() {
             if at == node.at() || !other.begun {
                 continue;
@@ -377,7 +394,10 @@ impl Verifier {
         if before_start {
             self.judge_late_copy(seen, tx, out);
         }
-        self.mark_shown(seen, tx.coordinates.clone(), before_start, out);
+        if !tx.is_empty() {
+            self.owners.insert(source, origin);
+        }
+        self.mark_shown(seen, tx, out);
         if !self.streams[origin.at()].begun {
             let detail = format!("the stream of node {} is not read", self.nodes[origin].name);
             let rows = tx.rows.len().max(1) as u64;
@@ -393,20 +413,15 @@ impl Verifier {
     /// show that GTID again.
     fn observe_empty(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
         if !self.streams[seen.node.at()].own.contains_key(&seen.source) {
-            self.mark_shown(seen, tx.coordinates.clone(), false, out);
+            self.mark_shown(seen, tx, out);
         }
     }
 
     /// Notes that a stream has shown a transaction: the open one becomes shown there, and with an
     /// ordered source all before it have passed.
-    fn mark_shown(
-        &mut self,
-        seen: Seen,
-        coordinates: Coordinates,
-        before_start: bool,
-        out: &mut Vec<Report>,
-    ) {
-        let Seen { node, origin, gtid, source, ordinal } = seen;
+    fn mark_shown(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+        let Seen { node, gtid, source, ordinal, .. } = seen;
+        let coordinates = tx.coordinates.clone();
         let open_here = self.by_sequence.get(&source);
         let found = open_here.and_then(|open| open.get(&gtid.sequence)).copied();
         let log = self.streams[node.at()].shown.entry(source).or_default();
@@ -422,17 +437,36 @@ impl Verifier {
             );
         }
         debug_assert!(!gtid.source.is_ordered() || last < gtid.sequence);
-        let read = found.is_some() || before_start || !self.streams[origin.at()].begun;
+        let waits = found.is_none() && self.may_be_read_later(seen, tx);
         let copy = EarlyCopy { ordinal, coordinates: coordinates.clone() };
         let log = self.streams[node.at()].shown.entry(source).or_default();
-        log.show(gtid.sequence, copy, !read);
+        log.show(gtid.sequence, copy, waits);
         for id in passed {
-            let place = Place { after: last_ordinal, at: ordinal };
-            self.set_place(id, node, place, None, out);
+            self.set_place(id, node, Place::between(last_ordinal, ordinal), None, out);
         }
         if let Some(id) = found {
             self.set_place(id, node, Place::exact(ordinal), Some(coordinates), out);
         }
+        if gtid.source.is_ordered() {
+            for finding in self.doubts.remove(&(node, source)).unwrap_or_default() {
+                self.pending.not_before(finding, gtid, node, out);
+            }
+        }
+    }
+
+    /// Whether a transaction's original is still to come, in its origin's stream.
+    ///
+    /// An empty one of MySQL may be one that an operator injected: its server id tells who did,
+    /// not whose GTID it is. That is known from transactions of the source that have rows.
+    fn may_be_read_later(&self, seen: Seen, tx: &Transaction) -> bool {
+        let owner = match tx.is_empty() && !seen.gtid.source.is_ordered() {
+            true => self.owners.get(&seen.source).copied(),
+            false => Some(seen.origin),
+        };
+        owner.is_none_or(|owner| {
+            let stream = &self.streams[owner.at()];
+            stream.begun && !stream.baseline.contains(&seen.gtid)
+        })
     }
 
     /// Notes where an open transaction took effect in another node's stream.
@@ -515,6 +549,8 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) {
         let reference = self.reference(node, tx, origin, None);
+        let stream = &mut self.streams[node.at()];
+        stream.others.note(stream.ordinal, OtherWrites::UNKNOWN);
         if origin.is_some() {
             let detail = "transactions without a GTID: their copies cannot be recognised";
             let rows = tx.rows.len().max(1) as u64;

@@ -103,7 +103,7 @@ impl Verifier {
         open: Option<OpenId>,
         violations: &mut Violations,
     ) {
-        let key = row.and_then(|row| judged_key(row));
+        let key = row.and_then(judged_key);
         let group = violations.groups.entry((kind, table.to_owned())).or_default();
         if let Some(key) = key
             && !violations.told.insert((kind, key.hash))
@@ -204,10 +204,10 @@ impl Verifier {
             };
             use crate::model::RowState::Absent;
             match before.hash == after.hash {
-                true => self.open.touch(id, before.hash, row.before, row.after),
+                true => self.open.touch(id, before.hash, [row.before, row.after], false),
                 false => {
-                    self.open.touch(id, before.hash, row.before, Absent);
-                    self.open.touch(id, after.hash, Absent, row.after);
+                    self.open.touch(id, before.hash, [row.before, Absent], true);
+                    self.open.touch(id, after.hash, [Absent, row.after], true);
                 }
             }
         }
