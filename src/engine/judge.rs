@@ -14,7 +14,7 @@ use crate::model::{
     RowKey, Severity, Transaction, TransactionRef,
 };
 use hashbrown::HashMap;
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 /// A pair of touches on one key that turned out to be in conflict.
 struct Clash {
@@ -113,11 +113,10 @@ impl Verifier {
         let my_place = this.places[other_node.at()];
         let their_place = other.places[seen.node.at()];
         // A stream that has shown the other one has done so before this moment.
-        if their_place.is_some_and(|place| compare(place, seen.ordinal) != Ordering::Greater) {
+        if their_place.is_some_and(|place| place.is_before(seen.ordinal)) {
             return None;
         }
-        let my_order = my_place.map(|place| compare(place, other.ordinal));
-        if my_order == Some(Ordering::Less) {
+        if my_place.is_some_and(|place| place.is_before(other.ordinal)) {
             return None;
         }
         let at_mine = (seen.node, seen.ordinal, this.others);
@@ -142,7 +141,6 @@ impl Verifier {
         let open = self.open.get(id);
         let stream = &self.streams[node.at()];
         let after = match open.places[node.at()] {
-            Some(place) if compare(place, ordinal) == Ordering::Greater => return false,
             Some(place) => place.after,
             None => stream.shown.get(&open.source).map_or(0, |log| log.last().1),
         };
@@ -298,18 +296,6 @@ impl Verifier {
                 side(seen.gtid, seen.node, open.ordinal, false),
             ],
         }
-    }
-}
-
-/// Where a transaction took effect, against the one at `ordinal` of the same stream: `Less` is
-/// certainly before, `Greater` certainly after, `Equal` undecided.
-fn compare(place: Place, ordinal: u64) -> Ordering {
-    if place.at < ordinal {
-        Ordering::Less
-    } else if place.after >= ordinal {
-        Ordering::Greater
-    } else {
-        Ordering::Equal
     }
 }
 

@@ -31,6 +31,11 @@ impl Place {
         Place { after, at, shown: false }
     }
 
+    /// Certainly before the original at `ordinal`.
+    pub(super) fn is_before(&self, ordinal: u64) -> bool {
+        self.at < ordinal
+    }
+
     /// Certainly after what stands at `ordinal`, where 0 is before the stream began.
     pub(super) fn is_after(&self, ordinal: u64) -> bool {
         self.after >= ordinal && (self.after > 0 || self.shown)

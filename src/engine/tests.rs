@@ -151,7 +151,8 @@ fn before_replication_delivers_anything_it_is_pending() {
 #[test]
 fn a_hole_is_decided_by_its_neighbours_or_by_the_rows() {
     let m = Family::Maria;
-    // b logs tb1, then nothing for ta1 (a no-op), then tb2, then ta2: where ta1 passed is bounded only.
+    // b logs tb1, then nothing for ta1 (a no-op), then tb2, then ta2: where ta1 passed is bounded
+    // only.
     let ta1 = tx(m, 1, 1, &[(7, 1, 2)]);
     let ta2 = tx(m, 1, 2, &[(9, 1, 2)]);
     let tb1 = tx(m, 2, 1, &[(7, 1, 2)]);
