@@ -7,7 +7,6 @@ use super::{
     pending::{Order, Side},
     rows::{keys_of, row_key},
     shown::Place,
-    stream::OtherWrites,
 };
 use crate::model::{
     CommitTime, ConflictKind, Finding, FindingKind, Gtid, GtidSource, Key, NodeIndex, Operation,
@@ -119,8 +118,8 @@ impl Verifier {
         if my_place.is_some_and(|place| place.is_before(other.ordinal)) {
             return None;
         }
-        let at_mine = (seen.node, seen.ordinal, this.others);
-        let at_theirs = (other_node, other.ordinal, other.others);
+        let at_mine = (seen.node, seen.ordinal, this.other_write);
+        let at_theirs = (other_node, other.ordinal, other.other_write);
         let doubt_mine = self.may_have_passed(id, mine, theirs, at_theirs);
         Some([doubt_mine, self.may_have_passed(theirs.owner, theirs, mine, at_mine)])
     }
@@ -136,7 +135,7 @@ impl Verifier {
         id: OpenId,
         touch: &TouchView,
         later: &TouchView,
-        (node, ordinal, others): (NodeIndex, u64, OtherWrites),
+        (node, ordinal, other_write): (NodeIndex, u64, u64),
     ) -> bool {
         let open = self.open.get(id);
         let stream = &self.streams[node.at()];
@@ -147,7 +146,8 @@ impl Verifier {
         if !open.gtid.source.is_ordered() || after >= ordinal {
             return false;
         }
-        let written_between = others.newest_beside(open.source) > after;
+        // Copies of its own source do not stand after its last neighbour below.
+        let written_between = other_write > after;
         let unknown = written_between || (after == 0 && self.is_start_unknown(node, id));
         let may = unknown || touch.may_pass_before(later);
         self.open.note_may_have_passed(touch, (node, after), may)

@@ -24,6 +24,8 @@
 //! domain and server makes that hole certain, and bounds its place in the stream by its
 //! neighbours. A pair that falls within these bounds is undecided by the order alone; then the
 //! row's states decide, or the finding is `possible` (see [`open::TouchView::may_pass_before`]).
+//! The states tell only while nobody but the node's own originals wrote within the bounds: after
+//! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
 mod coverage;
 mod handover;
@@ -52,7 +54,7 @@ use open::{OpenId, OpenTable, OpenTransaction};
 use pending::Pending;
 use shown::{EarlyCopy, Place};
 use std::collections::BTreeMap;
-use stream::{LOOPS_MAX, OtherWrites, Sources, Stream};
+use stream::{LOOPS_MAX, Sources, Stream};
 use tally::{Tally, TallyKey};
 
 /// Limits and windows of a [`Verifier`].
@@ -213,10 +215,8 @@ impl Verifier {
         }
         let stream = &mut self.streams[node.at()];
         let shows_all = tx.statements.is_empty() && tx.blind_spots.is_empty();
-        if !shows_all {
-            stream.others.note(ordinal, OtherWrites::UNKNOWN);
-        } else if origin != node && !tx.rows.is_empty() {
-            stream.others.note(ordinal, source);
+        if !shows_all || (origin != node && !tx.rows.is_empty()) {
+            stream.other_write = ordinal;
         }
         if stream.catches_up_with(&gtid) {
             self.release_held(node, out);
@@ -238,7 +238,7 @@ impl Verifier {
         let stream = &mut self.streams[node.at()];
         let after = stream.ordinal;
         stream.ordinal += 1;
-        stream.others.note(stream.ordinal, OtherWrites::UNKNOWN);
+        stream.other_write = stream.ordinal;
         let place = Place::between(after, stream.ordinal);
         stream.baseline.extend(baseline);
         stream.behind = stream.behind.minus(baseline);
@@ -356,7 +356,7 @@ impl Verifier {
             tx.coordinates.clone(),
             self.nodes.len(),
         );
-        open.others = self.streams[node.at()].others;
+        open.other_write = self.streams[node.at()].other_write;
         open.was_behind = !self.streams[node.at()].behind.is_empty();
         for (at, other) in self.streams.iter_mut().enumerate() {
             if at == node.at() || !other.begun {
@@ -550,7 +550,7 @@ impl Verifier {
     ) {
         let reference = self.reference(node, tx, origin, None);
         let stream = &mut self.streams[node.at()];
-        stream.others.note(stream.ordinal, OtherWrites::UNKNOWN);
+        stream.other_write = stream.ordinal;
         if origin.is_some() {
             let detail = "transactions without a GTID: their copies cannot be recognised";
             let rows = tx.rows.len().max(1) as u64;

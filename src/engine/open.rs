@@ -1,6 +1,6 @@
 //! Open transactions: originals that some stream has not shown yet, and the keys they touch.
 
-use super::{shown::Place, stream::OtherWrites};
+use super::shown::Place;
 use crate::model::{CommitTime, Coordinates, Gtid, NodeIndex, Operation, RowState};
 use hashbrown::HashTable;
 use std::collections::VecDeque;
@@ -29,8 +29,8 @@ pub(super) struct OpenTransaction {
     pub(super) coordinates: Vec<Option<Coordinates>>,
     /// Per node: where it took effect in that node's stream, as far as is known.
     pub(super) places: Vec<Option<Place>>,
-    /// What others had written in the origin's stream before it.
-    pub(super) others: OtherWrites,
+    /// Ordinal of the newest write in the origin's stream before it that no original tells of.
+    pub(super) other_write: u64,
     /// The origin's stream had not come yet to where all others began.
     pub(super) was_behind: bool,
     /// Per node that touches were noted for: the place after which those notes hold.
@@ -367,7 +367,7 @@ impl OpenTransaction {
             committed_at,
             coordinates: known,
             places: vec![None; nodes],
-            others: OtherWrites::default(),
+            other_write: 0,
             was_behind: false,
             noted: Vec::new(),
             findings: Vec::new(),

@@ -24,8 +24,9 @@ pub(super) struct Stream {
     /// start, and that conflicts with an original of this stream that everybody else has shown.
     /// So this stream's originals stay open until then.
     pub(super) behind: GtidSet,
-    /// Writes of others in it, so far.
-    pub(super) others: OtherWrites,
+    /// Ordinal of the newest write that no original of its node tells of: a copy, or what the log
+    /// does not show as rows.
+    pub(super) other_write: u64,
     /// Keys that copies touched not long ago.
     pub(super) recent: RecentCopies,
     /// Loops told already.
@@ -45,7 +46,7 @@ impl Stream {
             shown: BTreeMap::new(),
             own: BTreeMap::new(),
             behind: GtidSet::default(),
-            others: OtherWrites::default(),
+            other_write: 0,
             recent,
             loops: BTreeSet::new(),
         }
@@ -63,35 +64,6 @@ impl Stream {
         }
         self.behind = self.behind.minus(&passed);
         self.behind.is_empty()
-    }
-}
-
-/// The newest places at which a stream wrote rows that no original of its node tells of: copies,
-/// by source, and what the log does not show as rows.
-///
-/// Two of different sources are enough to answer, for any source, when another one wrote last.
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct OtherWrites([(u64, usize); 2]);
-
-impl OtherWrites {
-    /// The source of what the log does not show as rows.
-    pub(super) const UNKNOWN: usize = usize::MAX;
-
-    pub(super) fn note(&mut self, ordinal: u64, source: usize) {
-        if self.0[0].1 != source || self.0[0].0 == 0 {
-            self.0[1] = self.0[0];
-        }
-        self.0[0] = (ordinal, source);
-    }
-
-    /// The ordinal of the newest one that is not of this source; 0 when there is none.
-    pub(super) fn newest_beside(&self, source: usize) -> u64 {
-        self.0
-            .iter()
-            .filter(|(_, of)| *of != source)
-            .map(|(ordinal, _)| *ordinal)
-            .max()
-            .unwrap_or(0)
     }
 }
 
