@@ -24,6 +24,8 @@
 //! domain and server makes that hole certain, and bounds its place in the stream by its
 //! neighbours. A pair that falls within these bounds is undecided by the order alone; then the
 //! row's states decide, or the finding is `possible` (see `may_pass_before` in `open`).
+//! The states tell only while nobody but the node's own originals wrote within the bounds: after
+//! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
 mod coverage;
 mod handover;
@@ -103,7 +105,11 @@ pub struct Verifier {
     open: OpenTable,
     /// Per source: open transactions by sequence number.
     by_sequence: BTreeMap<usize, BTreeMap<u64, OpenId>>,
+    /// Per source: the node it belongs to, as transactions that have rows tell.
+    owners: BTreeMap<usize, NodeIndex>,
     pending: Pending,
+    /// Conflicts that wait for a node's stream to show more of a source, by both.
+    doubts: BTreeMap<(NodeIndex, usize), Vec<u64>>,
     tally: Tally,
     rules_by_table: BTreeMap<TableId, TableRule>,
     coverage: Coverage,
@@ -153,7 +159,9 @@ impl Verifier {
             sources: Sources::default(),
             open: OpenTable::default(),
             by_sequence: BTreeMap::new(),
+            owners: BTreeMap::new(),
             pending: Pending::default(),
+            doubts: BTreeMap::new(),
             tally: Tally::default(),
             rules_by_table: BTreeMap::new(),
             coverage,
@@ -217,7 +225,12 @@ impl Verifier {
         } else {
             self.observe_original(seen, tx, out);
         }
-        if self.streams[node.at()].catches_up_with(&gtid) {
+        let stream = &mut self.streams[node.at()];
+        let shows_all = tx.statements.is_empty() && tx.blind_spots.is_empty();
+        if !shows_all || (origin != node && !tx.rows.is_empty()) {
+            stream.other_write = ordinal;
+        }
+        if stream.catches_up_with(&gtid) {
             self.release_held(node, out);
         }
         self.keep_bound(node, tx.committed_at, out);
@@ -237,7 +250,8 @@ impl Verifier {
         let stream = &mut self.streams[node.at()];
         let after = stream.ordinal;
         stream.ordinal += 1;
-        let place = Place { after, at: stream.ordinal };
+        stream.other_write = stream.ordinal;
+        let place = Place::between(after, stream.ordinal);
         stream.baseline.extend(baseline);
         stream.behind = stream.behind.minus(baseline);
         let hidden: Vec<OpenId> = self
@@ -325,6 +339,7 @@ impl Verifier {
             log.forget_early();
         }
         stream.own.insert(source, gtid.sequence.max(highest.unwrap_or(0)));
+        self.owners.insert(source, node);
         let newest = &mut self.newest[node.at()];
         *newest = (*newest).max(Some(tx.committed_at));
         let coverage = &mut self.coverage.streams[node.at()];
@@ -353,6 +368,8 @@ impl Verifier {
             tx.coordinates.clone(),
             self.nodes.len(),
         );
+        open.other_write = self.streams[node.at()].other_write;
+        open.was_behind = !self.streams[node.at()].behind.is_empty();
         for (at, other) in self.streams.iter_mut().enumerate() {
             if at == node.at() || !other.begun {
                 continue;
@@ -389,7 +406,10 @@ impl Verifier {
         if before_start {
             self.judge_late_copy(seen, tx, out);
         }
-        self.mark_shown(seen, tx.coordinates.clone(), before_start, out);
+        if !tx.is_empty() {
+            self.owners.insert(source, origin);
+        }
+        self.mark_shown(seen, tx, out);
         if !self.streams[origin.at()].begun {
             let detail = format!("the stream of node {} is not read", self.nodes[origin].name);
             let rows = tx.rows.len().max(1) as u64;
@@ -405,20 +425,15 @@ impl Verifier {
     /// show that GTID again.
     fn observe_empty(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
         if !self.streams[seen.node.at()].own.contains_key(&seen.source) {
-            self.mark_shown(seen, tx.coordinates.clone(), false, out);
+            self.mark_shown(seen, tx, out);
         }
     }
 
     /// Notes that a stream has shown a transaction: the open one becomes shown there, and with an
     /// ordered source all before it have passed.
-    fn mark_shown(
-        &mut self,
-        seen: Seen,
-        coordinates: Coordinates,
-        before_start: bool,
-        out: &mut Vec<Report>,
-    ) {
-        let Seen { node, origin, gtid, source, ordinal } = seen;
+    fn mark_shown(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+        let Seen { node, gtid, source, ordinal, .. } = seen;
+        let coordinates = tx.coordinates.clone();
         let open_here = self.by_sequence.get(&source);
         let found = open_here.and_then(|open| open.get(&gtid.sequence)).copied();
         let log = self.streams[node.at()].shown.entry(source).or_default();
@@ -434,17 +449,36 @@ impl Verifier {
             );
         }
         debug_assert!(!gtid.source.is_ordered() || last < gtid.sequence);
-        let read = found.is_some() || before_start || !self.streams[origin.at()].begun;
+        let waits = found.is_none() && self.may_be_read_later(seen, tx);
         let copy = EarlyCopy { ordinal, coordinates: coordinates.clone() };
         let log = self.streams[node.at()].shown.entry(source).or_default();
-        log.show(gtid.sequence, copy, !read);
+        log.show(gtid.sequence, copy, waits);
         for id in passed {
-            let place = Place { after: last_ordinal, at: ordinal };
-            self.set_place(id, node, place, None, out);
+            self.set_place(id, node, Place::between(last_ordinal, ordinal), None, out);
         }
         if let Some(id) = found {
             self.set_place(id, node, Place::exact(ordinal), Some(coordinates), out);
         }
+        if gtid.source.is_ordered() {
+            for finding in self.doubts.remove(&(node, source)).unwrap_or_default() {
+                self.pending.not_before(finding, gtid, node, out);
+            }
+        }
+    }
+
+    /// Whether a transaction's original is still to come, in its origin's stream.
+    ///
+    /// An empty one of MySQL may be one that an operator injected: its server id tells who did,
+    /// not whose GTID it is. That is known from transactions of the source that have rows.
+    fn may_be_read_later(&self, seen: Seen, tx: &Transaction) -> bool {
+        let owner = match tx.is_empty() && !seen.gtid.source.is_ordered() {
+            true => self.owners.get(&seen.source).copied(),
+            false => Some(seen.origin),
+        };
+        owner.is_none_or(|owner| {
+            let stream = &self.streams[owner.at()];
+            stream.begun && !stream.baseline.contains(&seen.gtid)
+        })
     }
 
     /// Notes where an open transaction took effect in another node's stream.
@@ -527,6 +561,8 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) {
         let reference = self.reference(node, tx, origin, None);
+        let stream = &mut self.streams[node.at()];
+        stream.other_write = stream.ordinal;
         if origin.is_some() {
             let detail = "transactions without a GTID: their copies cannot be recognised";
             let rows = tx.rows.len().max(1) as u64;

@@ -120,10 +120,32 @@ impl Pending {
         for side in &mut order.sides {
             if side.gtid == gtid && side.other == node {
                 side.awaited = false;
-                let certainly_after = side.other_ordinal <= place.after;
-                side.doubt &= !certainly_after;
+                side.doubt &= !place.is_after(side.other_ordinal);
             }
         }
+        Self::tell_change(unsettled, out);
+    }
+
+    /// A stream whose order is kept has shown `gtid`: what comes after it in its source and has
+    /// not been shown there has not passed before.
+    pub(super) fn not_before(
+        &mut self,
+        serial: u64,
+        gtid: Gtid,
+        node: NodeIndex,
+        out: &mut Vec<Report>,
+    ) {
+        let Some(unsettled) = self.findings.get_mut(&serial) else { return };
+        let Some(order) = &mut unsettled.order else { return };
+        for side in &mut order.sides {
+            let later = side.gtid.source == gtid.source && side.gtid.sequence > gtid.sequence;
+            side.doubt &= !(later && side.awaited && side.other == node);
+        }
+        Self::tell_change(unsettled, out);
+    }
+
+    fn tell_change(unsettled: &mut Unsettled, out: &mut Vec<Report>) {
+        let Some(order) = &unsettled.order else { return };
         let now = (order.certainty(), Some(order.outcome()));
         let finding = &mut unsettled.finding;
         if (finding.certainty, finding.outcome) != now {

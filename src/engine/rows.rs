@@ -204,10 +204,10 @@ impl Verifier {
             };
             use crate::model::RowState::Absent;
             match before.hash == after.hash {
-                true => self.open.touch(id, before.hash, row.before, row.after),
+                true => self.open.touch(id, before.hash, [row.before, row.after], false),
                 false => {
-                    self.open.touch(id, before.hash, row.before, Absent);
-                    self.open.touch(id, after.hash, Absent, row.after);
+                    self.open.touch(id, before.hash, [row.before, Absent], true);
+                    self.open.touch(id, after.hash, [Absent, row.after], true);
                 }
             }
         }

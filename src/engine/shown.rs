@@ -8,19 +8,37 @@ use std::collections::BTreeMap;
 /// Places are ordinals of transactions in the stream, from 1; 0 is before the stream began.
 /// `after < place <= at`: for a transaction that the stream shows, `after` is `at - 1` and the
 /// place is certain. For a hole (MariaDB logs nothing for a change that changed nothing) all that
-/// is certain is that it passed between its neighbours.
+/// is certain is that it passed between its neighbours; `after` is 0 where the stream has shown no
+/// neighbour below, and then it may have passed before the stream began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
     pub(super) after: u64,
     pub(super) at: u64,
+    /// The stream shows it: it is no hole.
+    shown: bool,
 }
 
 impl Place {
     /// Before the stream began.
-    pub(super) const BASELINE: Place = Place { after: 0, at: 0 };
+    pub(super) const BASELINE: Place = Place { after: 0, at: 0, shown: false };
 
     pub(super) fn exact(ordinal: u64) -> Place {
-        Place { after: ordinal - 1, at: ordinal }
+        Place { after: ordinal - 1, at: ordinal, shown: true }
+    }
+
+    /// Of a hole: somewhere between its neighbours.
+    pub(super) fn between(after: u64, at: u64) -> Place {
+        Place { after, at, shown: false }
+    }
+
+    /// Certainly before the original at `ordinal`.
+    pub(super) fn is_before(&self, ordinal: u64) -> bool {
+        self.at < ordinal
+    }
+
+    /// Certainly after what stands at `ordinal`, where 0 is before the stream began.
+    pub(super) fn is_after(&self, ordinal: u64) -> bool {
+        self.after >= ordinal && (self.after > 0 || self.shown)
     }
 }
 
@@ -82,7 +100,7 @@ impl ShownLog {
             return None;
         }
         let at = self.early.first_key_value().map_or(self.last.1, |(_, copy)| copy.ordinal);
-        Some((Place { after: self.below, at }, None))
+        Some((Place::between(self.below, at), None))
     }
 
     /// Forgets copies that wait for originals which will never come.

@@ -26,6 +26,9 @@ pub(super) struct Stream {
     /// start, and that conflicts with an original of this stream that everybody else has shown.
     /// So this stream's originals stay open until then.
     pub(super) behind: GtidSet,
+    /// Ordinal of the newest write that no original of its node tells of: a copy, or what the log
+    /// does not show as rows.
+    pub(super) other_write: u64,
     /// Keys that copies touched not long ago.
     pub(super) recent: RecentCopies,
     /// Loops told already.
@@ -46,6 +49,7 @@ impl Stream {
             shown: BTreeMap::new(),
             own: BTreeMap::new(),
             behind: GtidSet::default(),
+            other_write: 0,
             recent,
             loops: BTreeSet::new(),
         }
