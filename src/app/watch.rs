@@ -238,6 +238,8 @@ struct Judge {
     ready: Arc<AtomicBool>,
     filter: Filter,
     reports: Vec<Report>,
+    /// Baselines come from the servers themselves, not from the heads of files.
+    starts_now: bool,
 }
 
 impl Judge {
@@ -253,6 +255,7 @@ impl Judge {
             ready: Arc::default(),
             filter,
             reports: Vec::new(),
+            starts_now: config.watch.start == Start::Now,
         })
     }
 
@@ -369,6 +372,9 @@ impl Judge {
             }
             LiveEvent::Item(FeedItem::Begin(baseline)) => {
                 self.verifier.begin(input.node, baseline);
+                if self.starts_now {
+                    self.verifier.baseline_is_whole(input.node);
+                }
                 input.begun = true;
             }
             LiveEvent::Item(item) => input.waiting.push_back(item),

@@ -42,6 +42,7 @@ mod tally;
 mod tests;
 
 pub use coverage::{Coverage, StreamCoverage, TableCount};
+pub use open::NODES_MAX;
 pub use ownership::Ownership;
 
 use crate::model::{
@@ -139,9 +140,9 @@ impl Verifier {
     /// A verifier of these nodes.
     ///
     /// # Input
-    /// At most 16 nodes; names and server ids checked by the configuration.
+    /// At most [`NODES_MAX`] nodes; names and server ids checked by the configuration.
     pub fn new(nodes: Nodes, ownership: Ownership, settings: Settings) -> Self {
-        assert!(nodes.len() <= 16, "the configuration allows at most 16 nodes");
+        assert!(nodes.len() <= NODES_MAX, "the configuration allows no more nodes");
         let window = settings.shared_key_window_micros.max(settings.near_conflict_window_micros);
         let limit = settings.recent_keys_max;
         let streams = nodes.indices().map(|_| Stream::new(RecentCopies::new(window, limit)));
@@ -189,6 +190,13 @@ impl Verifier {
             }
             self.streams[at].behind = others.minus(&self.streams[at].baseline);
         }
+    }
+
+    /// Says that a stream's baseline came from its server and names all that was applied there.
+    ///
+    /// The heads of files name only what was logged: a server restored from a backup has more.
+    pub fn baseline_is_whole(&mut self, node: NodeIndex) {
+        self.streams[node.at()].baseline_is_whole = true;
     }
 
     /// Says that a node's server does not log what it applies: `log_replica_updates` is OFF.
@@ -284,7 +292,13 @@ impl Verifier {
                 .to_owned();
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }
-        self.pending.settle(|node| silent[node.at()], out);
+        let streams = &self.streams;
+        let sources = &mut self.sources;
+        let never_logged = |node: NodeIndex, gtid: Gtid| {
+            let log = streams[node.at()].shown.get(&sources.number(gtid.source));
+            log.is_some_and(|log| log.was_never_logged(gtid.sequence))
+        };
+        self.pending.settle(|node| silent[node.at()], never_logged, out);
         self.tally.settle(out);
     }
 
@@ -436,25 +450,40 @@ impl Verifier {
         let coordinates = tx.coordinates.clone();
         let open_here = self.by_sequence.get(&source);
         let found = open_here.and_then(|open| open.get(&gtid.sequence)).copied();
-        let log = self.streams[node.at()].shown.entry(source).or_default();
+        let stream = &mut self.streams[node.at()];
+        let (baseline_is_whole, mut late) = (stream.baseline_is_whole, false);
+        let baseline_names_source = stream.baseline.names(&gtid.source);
+        let log = stream.shown.entry(source).or_default();
         let (last, last_ordinal) = log.last();
-        let mut passed = Vec::new();
-        if gtid.source.is_ordered()
-            && let Some(open) = open_here
-        {
-            passed.extend(
-                open.range(last + 1..gtid.sequence)
-                    .map(|(_, id)| *id)
-                    .filter(|id| self.open.get(*id).places[node.at()].is_none()),
-            );
-        }
         debug_assert!(!gtid.source.is_ordered() || last < gtid.sequence);
+        let mut place = Place::between(last_ordinal, ordinal);
+        let mut passed_below = if gtid.source.is_ordered() { gtid.sequence } else { 0 };
+        let heads_tell_all = baseline_is_whole || baseline_names_source;
+        if !heads_tell_all && log.begins_late(gtid.sequence) {
+            place = Place::BASELINE;
+            passed_below = log.certainly_unlogged_below(gtid.source.is_ordered());
+            late = true;
+        }
+        let mut passed = Vec::new();
+        if let Some(open) = open_here.filter(|_| passed_below > last) {
+            let unplaced = |id: &OpenId| self.open.get(*id).places[node.at()].is_none();
+            let open = open.range(last + 1..passed_below).map(|(_, id)| *id);
+            passed.extend(open.filter(unplaced));
+        }
         let waits = found.is_none() && self.may_be_read_later(seen, tx);
         let copy = EarlyCopy { ordinal, coordinates: coordinates.clone() };
         let log = self.streams[node.at()].shown.entry(source).or_default();
         log.show(gtid.sequence, copy, waits);
         for id in passed {
-            self.set_place(id, node, Place::between(last_ordinal, ordinal), None, out);
+            self.set_place(id, node, place, None, out);
+        }
+        if late {
+            let detail = format!(
+                "this stream begins to show transactions of {} at number {}: what came before was \
+                 never logged there (restored from a backup?) and counts as applied before",
+                gtid.source, gtid.sequence
+            );
+            self.blind_lightly(node, BlindSpotReason::Gap, None, &detail, 1, tx.committed_at, out);
         }
         if let Some(id) = found {
             self.set_place(id, node, Place::exact(ordinal), Some(coordinates), out);
@@ -638,13 +667,27 @@ impl Verifier {
         when: CommitTime,
         out: &mut Vec<Report>,
     ) {
-        let severity = match reason {
-            BlindSpotReason::BoundReached if detail.starts_with(HANDOVERS) => Severity::Info,
-            _ => Severity::Warning,
-        };
         self.coverage.streams[node.at()].missed(reason, count);
-        let kind = FindingKind::BlindSpot;
+        let (kind, severity) = (FindingKind::BlindSpot, Severity::Warning);
         let key = TallyKey { kind, severity, reason: Some(reason), node, table, detail };
+        self.tally.count(key, count, when, None, out);
+    }
+
+    /// A bound that hides nothing but what is itself only worth knowing.
+    #[expect(clippy::too_many_arguments, reason = "the facts of one blind spot")]
+    fn blind_lightly(
+        &mut self,
+        node: NodeIndex,
+        reason: BlindSpotReason,
+        table: Option<String>,
+        detail: &str,
+        count: u64,
+        when: CommitTime,
+        out: &mut Vec<Report>,
+    ) {
+        let (kind, severity) = (FindingKind::BlindSpot, Severity::Info);
+        let (reason, detail) = (Some(reason), detail.to_owned());
+        let key = TallyKey { kind, severity, reason, node, table, detail };
         self.tally.count(key, count, when, None, out);
     }
 
@@ -697,9 +740,6 @@ impl Verifier {
         }
     }
 }
-
-/// How a blind spot that hides only handovers begins: it matters as little as they do.
-const HANDOVERS: &str = "handovers";
 
 /// A settled, certain finding about nothing yet.
 fn blank(id: FindingId, kind: FindingKind, severity: Severity, when: CommitTime) -> Finding {

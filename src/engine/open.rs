@@ -61,7 +61,12 @@ struct Touch {
     may_have_passed: u16,
     /// Part of an update that moves a row to another key.
     moves: bool,
+    /// Per node: conflicts with touches of its originals, counted up to 255.
+    conflicts: [u8; NODES_MAX],
 }
+
+/// The most nodes of one verifier: what a touch has room for.
+pub const NODES_MAX: usize = 12;
 
 /// A touch as others see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -212,6 +217,7 @@ impl OpenTable {
             next_of_owner: self.get(owner).first_touch,
             may_have_passed: 0,
             moves,
+            conflicts: [0; NODES_MAX],
         });
         self.get_mut(owner).first_touch = place;
         if let Some(head) = head {
@@ -276,6 +282,14 @@ impl OpenTable {
             after: touch.after,
             moves: touch.moves,
         })
+    }
+
+    /// Counts a conflict of a touch with one of a node's originals; gives how many there were.
+    pub(super) fn count_conflict(&mut self, id: TouchId, node: NodeIndex) -> u8 {
+        let count = &mut self.touches[id.0 as usize].conflicts[node.at()];
+        let before = *count;
+        *count = count.saturating_add(1);
+        before
     }
 
     /// Notes that a touch may have passed unseen in `node`'s stream, after the place `after`; tells

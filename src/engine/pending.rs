@@ -119,6 +119,11 @@ impl Pending {
         let Some(order) = &mut unsettled.order else { return };
         for side in &mut order.sides {
             if side.gtid == gtid && side.other == node {
+                if place.is_before(side.other_ordinal) {
+                    // It was applied before the stream began, which the stream tells only now.
+                    self.findings.remove(&serial);
+                    return;
+                }
                 side.awaited = false;
                 side.doubt &= !place.is_after(side.other_ordinal);
             }
@@ -166,12 +171,20 @@ impl Pending {
     }
 
     /// The end: everything is reported as it stands. In the streams named by `is_silent` no
-    /// copy shows the order; there the row's states tell a handover from a conflict.
-    pub(super) fn settle(&mut self, is_silent: impl Fn(NodeIndex) -> bool, out: &mut Vec<Report>) {
+    /// copy shows the order; there the row's states tell a handover from a conflict. What a
+    /// stream never logged was applied there before it began.
+    pub(super) fn settle(
+        &mut self,
+        is_silent: impl Fn(NodeIndex) -> bool,
+        mut never_logged: impl FnMut(NodeIndex, Gtid) -> bool,
+        out: &mut Vec<Report>,
+    ) {
         for (_, Unsettled { mut finding, order, .. }) in std::mem::take(&mut self.findings) {
             let mut news = false;
             if let Some(mut order) = order {
-                if !order.settle_without_copies(&is_silent) {
+                let mut awaited = order.sides.iter().filter(|side| side.awaited);
+                let applied_before = awaited.any(|side| never_logged(side.other, side.gtid));
+                if applied_before || !order.settle_without_copies(&is_silent) {
                     continue;
                 }
                 news = order.certainty() != finding.certainty;

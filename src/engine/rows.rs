@@ -1,8 +1,8 @@
 //! What each row of a transaction is judged for by itself: ownership, handovers, blind spots.
 
 use super::{
-    HANDOVERS, Report, Seen, TableRule, Verifier, blank, handover::RecentCopy, id::IdHasher,
-    open::OpenId, ownership::Verdict,
+    Report, Seen, TableRule, Verifier, blank, handover::RecentCopy, id::IdHasher, open::OpenId,
+    ownership::Verdict,
 };
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingKind, Key, NodeIndex, Operation, OwnerRef,
@@ -317,12 +317,10 @@ impl Verifier {
         recent.remember(copy, keys);
         let forgotten = recent.take_forgotten();
         if forgotten > 0 {
-            let detail = format!(
-                "{HANDOVERS}: more keys than are remembered were written \
-                                  within shared_key_window; conflicts are not affected"
-            );
+            let detail = "handovers: more keys than are remembered were written within \
+                          shared_key_window; conflicts are not affected";
             let reason = BlindSpotReason::BoundReached;
-            self.blind(seen.node, reason, None, detail, forgotten, tx.committed_at, out);
+            self.blind_lightly(seen.node, reason, None, detail, forgotten, tx.committed_at, out);
         }
     }
 

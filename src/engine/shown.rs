@@ -58,12 +58,48 @@ pub(super) struct ShownLog {
     last: (u64, u64),
     /// Ordinal of the copy with the highest sequence number below every waiting one.
     below: u64,
+    /// Transactions below this number were never logged here: see [`ShownLog::begins_late`].
+    unlogged_below: u64,
 }
+
+/// How many transactions at the beginning of a source must be missing to count as a restored
+/// backup; fewer may be holes, or still on their way.
+const PREFIX_MIN: u64 = 16;
+
+/// How far appliers without commit order are taken to run ahead of themselves. MySQL bounds it by
+/// `replica_checkpoint_group`, 512 by default.
+const DISORDER_MAX: u64 = 1024;
 
 impl ShownLog {
     /// The highest sequence number shown, and its ordinal.
     pub(super) fn last(&self) -> (u64, u64) {
         self.last
+    }
+
+    /// Notes that a stream whose head knows nothing of the source begins to show it at `first`.
+    ///
+    /// A server that was restored from a backup has the transactions before, though its log never
+    /// did: not even `gtid_purged` is named by the heads of files. They count as applied before
+    /// the stream began. True when there are such.
+    pub(super) fn begins_late(&mut self, first: u64) -> bool {
+        let late = self.last == (0, 0) && first > PREFIX_MIN;
+        if late {
+            self.unlogged_below = first;
+        }
+        late
+    }
+
+    /// Numbers below this are certainly part of what was never logged here, and not on their way.
+    pub(super) fn certainly_unlogged_below(&self, ordered: bool) -> u64 {
+        match ordered {
+            true => self.unlogged_below,
+            false => self.unlogged_below.saturating_sub(DISORDER_MAX),
+        }
+    }
+
+    /// Whether, now that the stream has ended, a transaction was never logged here.
+    pub(super) fn was_never_logged(&self, sequence: u64) -> bool {
+        sequence < self.unlogged_below
     }
 
     /// Takes note of a copy; `waits` when its original has not been read.
@@ -95,6 +131,9 @@ impl ShownLog {
         if let Some(copy) = self.early.remove(&sequence) {
             self.below = copy.ordinal;
             return Some((Place::exact(copy.ordinal), Some(copy.coordinates)));
+        }
+        if sequence < self.certainly_unlogged_below(ordered) {
+            return Some((Place::BASELINE, None));
         }
         if !ordered || self.last.0 <= sequence {
             return None;

@@ -10,6 +10,8 @@ pub(super) struct Stream {
     pub(super) begun: bool,
     /// What its node had logged (or, live, applied) before the stream began.
     pub(super) baseline: GtidSet,
+    /// The baseline names all that was applied, not only what was logged.
+    pub(super) baseline_is_whole: bool,
     /// Whether its server logs what it applies, as far as is known.
     pub(super) copies_are_logged: bool,
     /// Transactions observed so far.
@@ -42,6 +44,7 @@ impl Stream {
     pub(super) fn new(recent: RecentCopies) -> Self {
         Stream {
             begun: false,
+            baseline_is_whole: false,
             copies_are_logged: true,
             baseline: GtidSet::default(),
             ordinal: 0,
