@@ -106,7 +106,7 @@ impl Walk<'_> {
         let some = Turns::Random(self.met_before.len() as u64);
         let turns = match self.path.len() < 7 {
             true => &[Turns::Whole, Turns::WholeFromLast, Turns::Each(1), Turns::Each(2), some][..],
-            false => &[Turns::Whole, Turns::WholeFromLast, some][..],
+            false => &[Turns::WholeFromLast, some][..],
         };
         self.demand(world, turns);
         let mut settled = world.clone();

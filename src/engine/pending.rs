@@ -143,8 +143,9 @@ impl Pending {
         let Some(unsettled) = self.findings.get_mut(&serial) else { return };
         let Some(order) = &mut unsettled.order else { return };
         for side in &mut order.sides {
-            let later = side.gtid.source == gtid.source && side.gtid.sequence > gtid.sequence;
-            side.doubt &= !(later && side.awaited && side.other == node);
+            // What is still awaited there is of a higher number: the lower ones have passed.
+            let after = side.gtid.source == gtid.source && side.awaited && side.other == node;
+            side.doubt &= !after;
         }
         Self::tell_change(unsettled, out);
     }
