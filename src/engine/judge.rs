@@ -29,6 +29,9 @@ struct Clash {
     without_copies: [WithoutCopies; 2],
 }
 
+/// Pairs that are only counted, per table and lower node: how many, the first and the last.
+type Untold = BTreeMap<(u32, NodeIndex), (u64, CommitTime, CommitTime)>;
+
 /// Conflicts of one write with one node's writes to the same row that are told one by one.
 const PAIRS_MAX: u8 = 30;
 
@@ -46,10 +49,11 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) {
         let (clashes, untold) = self.clashes(seen, id, tx);
-        for (table, count) in untold {
+        for ((table, node), (count, first, last)) in untold {
             let table = Some(tx.tables[table as usize].full_name());
             let reason = BlindSpotReason::BoundReached;
-            self.blind_lightly(seen.node, reason, table, PAIRS, count, tx.committed_at, out);
+            self.blind_lightly(node, reason, table.clone(), PAIRS, count, first, out);
+            self.blind_lightly(node, reason, table, PAIRS, 0, last, out);
         }
         for (other, mut clashes) in clashes {
             clashes.sort_by_key(|clash| (clash.table, clash.key.hash));
@@ -68,8 +72,8 @@ impl Verifier {
         seen: Seen,
         id: OpenId,
         tx: &Transaction,
-    ) -> (BTreeMap<OpenId, Vec<Clash>>, BTreeMap<u32, u64>) {
-        let mut untold: BTreeMap<u32, u64> = BTreeMap::new();
+    ) -> (BTreeMap<OpenId, Vec<Clash>>, Untold) {
+        let mut untold = Untold::new();
         let mut places: HashMap<u128, (usize, Key)> = HashMap::new();
         let mut clashes: BTreeMap<OpenId, Vec<Clash>> = BTreeMap::new();
         let mine: Vec<TouchView> = self.open.touches_of(id).collect();
@@ -93,7 +97,13 @@ impl Verifier {
                     let (table, mine) = (tx.rows[row].table, touch.operation);
                     let theirs = other.operation;
                     if self.is_one_too_many(&touch, &other) {
-                        *untold.entry(table).or_default() += 1;
+                        // Whichever of the two is read last: the pair counts the same.
+                        let other = self.open.get(other.owner);
+                        let when = other.committed_at.max(tx.committed_at);
+                        let place = (table, other.origin.min(seen.node));
+                        let (count, first, last) = untold.entry(place).or_insert((0, when, when));
+                        *count += 1;
+                        (*first, *last) = ((*first).min(when), (*last).max(when));
                         continue;
                     }
                     let [doubt_mine, doubt_theirs] = doubts;

@@ -38,6 +38,7 @@ impl Tally {
     ) {
         if let Some(finding) = self.0.get_mut(&key) {
             finding.count += count;
+            finding.first_seen = finding.first_seen.min(when);
             finding.last_seen = finding.last_seen.max(when);
             return;
         }

@@ -17,6 +17,9 @@ pub struct Conflicts {
     pub truth: BTreeSet<Pair>,
     /// Those of which the logs alone allow both readings: `possible` is a right answer.
     pub undecided: BTreeSet<Pair>,
+    /// Those that a stream without any copy leaves to the rows' states: one that was written over
+    /// what the other left need not be reported, if another one of the row is.
+    pub silent: BTreeSet<Pair>,
 }
 
 /// An entry with its place in its own node's log.
@@ -48,6 +51,7 @@ pub fn conflicts(reading: &Reading) -> Conflicts {
                     let shared = tb.entry.names().into_iter().filter(|name| names.contains(name));
                     let undecided = may_precede(reading, b, ta_id, tb.index)
                         || may_precede(reading, a, tb_id, ta.index);
+                    let silent = is_silent(reading, a) || is_silent(reading, b);
                     for name in shared {
                         let pair = (name, ta_id, tb_id);
                         let first_in_b = place(b, ta_id, name) < place(b, tb_id, name);
@@ -57,6 +61,9 @@ pub fn conflicts(reading: &Reading) -> Conflicts {
                         }
                         if undecided {
                             found.undecided.insert(pair);
+                        }
+                        if silent {
+                            found.silent.insert(pair);
                         }
                     }
                 }
@@ -115,7 +122,7 @@ fn may_precede(reading: &Reading, node: usize, id: Id, index: usize) -> bool {
     if reading.world.masters[node].shows(id, &range) {
         return false;
     }
-    if !log[range.clone()].iter().any(|entry| entry.server != node) {
+    if is_silent(reading, node) {
         return true;
     }
     let of_source = |at: &usize| log[*at].id.same_source(&id);
@@ -123,6 +130,12 @@ fn may_precede(reading: &Reading, node: usize, id: Id, index: usize) -> bool {
     let above = range.clone().filter(of_source).find(|at| log[*at].id.number > id.number);
     let ordered = reading.world.setup.family == Family::MariaDb;
     ordered && below.is_none_or(|below| below < index) && above.is_none_or(|above| index < above)
+}
+
+/// Whether what was read of a node's log shows no copies at all.
+fn is_silent(reading: &Reading, node: usize) -> bool {
+    let log = &reading.world.masters[node].log;
+    log[reading.read[node].clone()].iter().all(|entry| entry.server == node)
 }
 
 /// Rows that an original wrote without owning them.
