@@ -58,7 +58,7 @@ fn run_seed(server: Server, seed: u64) {
     lab.settle();
     let mut run = Run {
         lab: &lab,
-        workload: Workload { tables: &tables, random: Random(seed), value: 0 },
+        workload: Workload { tables: &tables, random: Random(seed), value: 1000 },
         expected: BTreeSet::new(),
         transactions: 0,
         rows: 0,

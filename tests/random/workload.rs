@@ -65,7 +65,7 @@ fn made_key(number: i64) -> Key {
 pub struct Workload<'a> {
     pub tables: &'a [Table],
     pub random: Random,
-    /// Every value written is new, so that every update changes its row.
+    /// The last value that was new.
     pub value: i64,
 }
 
@@ -135,10 +135,16 @@ impl Workload<'_> {
         }
     }
 
-    fn row(&mut self, at: usize) -> Row {
-        self.value += 1;
+    /// A row to write over these: never what is there already, for that is not logged. Mostly a
+    /// new value; else one that the other side may write too, so that some copies change nothing.
+    fn row(&mut self, at: usize, over: &[&Row]) -> Row {
         let region = (self.tables[at].rule == Rule::Region)
             .then(|| REGIONS[self.random.below(REGIONS.len())].0);
+        let common = self.random.below(3) as i64;
+        if self.random.percent(30) && over.iter().all(|old| old.v != common) {
+            return Row { region, v: common };
+        }
+        self.value += 1;
         Row { region, v: self.value }
     }
 
@@ -148,7 +154,7 @@ impl Workload<'_> {
     }
 
     fn insert_auto(&mut self, at: usize, batch: &mut Batch, changes: &mut Vec<Change>) {
-        let row = self.row(at);
+        let row = self.row(at, &[]);
         batch.keys_made += 1;
         let _ = writeln!(batch.sql, "INSERT INTO auto (v) VALUES ({});", row.v);
         batch.sql.push_str("SELECT 'made', LAST_INSERT_ID();\n");
@@ -164,7 +170,7 @@ impl Workload<'_> {
         let table = &self.tables[at];
         let mut rows = Vec::new();
         for key in keys {
-            let row = self.row(at);
+            let row = self.row(at, &[]);
             rows.push(table.values(&key, &row));
             put(batch, into, at, key, row);
         }
@@ -175,7 +181,8 @@ impl Workload<'_> {
     fn replace(&mut self, at: usize, batch: &mut Batch, changes: &mut Vec<Change>) {
         let table = &self.tables[at];
         let key = table.pool[self.random.below(table.pool.len())].clone();
-        let row = self.row(at);
+        let old: Vec<&Row> = batch.state[at].get(&key).into_iter().collect();
+        let row = self.row(at, &old);
         let (name, columns, values) = (table.name, table.columns(), table.values(&key, &row));
         let _ = writeln!(batch.sql, "REPLACE INTO {name} ({columns}) VALUES {values};");
         put(batch, changes, at, key, row);
@@ -189,7 +196,8 @@ impl Workload<'_> {
         }
         let table = &self.tables[at];
         let (name, condition) = (table.name, table.is_one_of(&keys));
-        let new = self.row(at);
+        let old: Vec<&Row> = keys.iter().map(|key| &batch.state[at][key]).collect();
+        let new = self.row(at, &old);
         // Moves the row to another owner in some cases.
         let region = new.region.filter(|_| self.random.percent(40));
         let set = region.map(|region| format!(", region = '{region}'")).unwrap_or_default();
@@ -211,7 +219,7 @@ impl Workload<'_> {
         let from = self.random.some_of(present, 1);
         let to = self.random.some_of(absent, 1);
         let ([from], [to]) = (&from[..], &to[..]) else { return };
-        let (table, v) = (&self.tables[at], self.row(at).v);
+        let (table, v) = (&self.tables[at], self.row(at, &[]).v);
         let (name, set, condition) =
             (table.name, table.is_key(to, ", "), table.is_key(from, " AND "));
         let _ = writeln!(batch.sql, "UPDATE {name} SET {set}, v = {v} WHERE {condition};");
