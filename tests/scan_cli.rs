@@ -247,6 +247,34 @@ fn a_file_that_the_index_lists_and_is_not_there_is_named() {
 }
 
 #[test]
+fn a_missing_file_between_two_is_3_whatever_is_asked_for() {
+    for (sample, hidden) in [(FILES, "aaaaaaaaaaaa:5"), ("mariadb118-08-baseline", "1-1-5")] {
+        let dir = copy(sample, "a");
+        for gone in ["a-bin.000002", "a-bin.index"] {
+            fs::remove_file(dir.path().join(gone)).expect("it was there");
+        }
+        let [a, b] = [source("a", dir.path()), sources(sample)[1].clone()];
+        let ran = twinlog(&["scan", "--format", "ndjson", &a, &b]);
+        ran.assert_fails(3, &["node a: before a-bin.000003", hidden, "is in no file", "hint"]);
+        assert!(ran.findings().iter().any(|finding| finding["reason"] == "gap"));
+        for options in [["--kind", "write_conflict"], ["--fail-on", "critical"]] {
+            let ran = twinlog(&[&["scan", &a, &b][..], &options].concat());
+            ran.assert_fails(3, &["is in no file read"]);
+        }
+    }
+}
+
+#[test]
+fn files_out_of_order_are_refused() {
+    let [a, b] = sources(FILES);
+    let file = |number| format!("{a}/a-bin.00000{number}");
+    for pair in [[file(2), file(1)], [file(1), file(1)]] {
+        twinlog(&["scan", &pair[0], &pair[1], &b])
+            .assert_fails(2, &["node a", "a-bin.000001 comes after", "hint"]);
+    }
+}
+
+#[test]
 fn what_is_no_binlog_is_named() {
     let b = &sources(CONFLICT)[1];
     let dir = TempDir::with_prefix("twinlog-cli-").expect("a directory");

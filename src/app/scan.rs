@@ -53,7 +53,7 @@ pub trait ScanSink {
 pub struct ScanEnd {
     /// The verifier with its coverage.
     pub verifier: Verifier,
-    /// What stopped a stream short.
+    /// What stopped a stream short, and what was missing inside one.
     pub errors: Vec<FeedError>,
     /// Bytes of binlog judged.
     pub bytes: u64,
@@ -77,6 +77,7 @@ impl Scan {
             for (_, path) in input.sources.iter().filter(|(name, _)| *name == of.name) {
                 found.extend(resolve_source(&of.name, path)?);
             }
+            check_order(&of.name, &found)?;
             let mut node = of.to_node(!found.is_empty());
             learn_ids(&mut node, file_server_ids(&of.name, &found)?)?;
             nodes.push(node);
@@ -120,10 +121,41 @@ impl Scan {
             }
             let mut reports = Vec::new();
             bytes = judge_all(&mut verifier, &mut inputs, &mut reports, sink);
-            errors.extend(inputs.into_iter().filter_map(|input| input.error));
+            for Input { node, missing, error, .. } in inputs {
+                let node = &self.nodes[node].name;
+                let missing = missing.into_iter();
+                errors.extend(
+                    missing.map(|detail| FeedError::Missing { node: node.clone(), detail }),
+                );
+                errors.extend(error);
+            }
         });
         Ok(ScanEnd { verifier, errors, bytes })
     }
+}
+
+/// Files of one server go up in number. In another order their transactions would look as if they
+/// went in circles.
+fn check_order(node: &str, files: &[BinlogFile]) -> Result<(), ScanError> {
+    let number = |file: &BinlogFile| {
+        let (base, number) = file.name.rsplit_once('.')?;
+        Some((base.to_owned(), number.parse::<u64>().ok()?))
+    };
+    for pair in files.windows(2) {
+        let (Some((base, first)), Some((other, second))) = (number(&pair[0]), number(&pair[1]))
+        else {
+            continue;
+        };
+        if base == other && second <= first {
+            return Err(ScanError::Usage(format!(
+                "node {node}: {} comes after {}\n  hint: name each file once, in the order of \
+                 their numbers",
+                pair[1].path.display(),
+                pair[0].path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn learn_ids(node: &mut Node, found: Vec<u32>) -> Result<(), ScanError> {
@@ -198,12 +230,14 @@ struct Input {
     error: Option<FeedError>,
     ended: bool,
     newest: CommitTime,
+    missing: Vec<String>,
 }
 
 impl Input {
     fn new(node: NodeIndex, receive: Receiver<Batch>) -> Self {
         let newest = CommitTime::default();
-        Input { node, receive, items: VecDeque::new(), error: None, ended: false, newest }
+        let (items, missing) = (VecDeque::new(), Vec::new());
+        Input { node, receive, items, error: None, ended: false, newest, missing }
     }
 
     /// Makes sure that the next item is here, if there is one.
@@ -259,6 +293,7 @@ fn judge_all(
                 verifier.observe(input.node, &tx, reports);
             }
             FeedItem::Gap { baseline, detail } => {
+                input.missing.push(detail.clone());
                 verifier.gap(input.node, &baseline, detail, input.newest, reports);
             }
         }
