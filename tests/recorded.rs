@@ -19,7 +19,8 @@ fn every_scenario_is_judged_as_its_readme_says() {
         assert!(said.errors.is_empty(), "{}: {:?}", sample.display(), said.errors);
         let mut lines: Vec<String> = said.alarms().map(line).collect();
         let mut expected = expected(sample);
-        (lines.sort(), expected.sort());
+        lines.sort();
+        expected.sort();
         if lines != expected {
             wrong.push(format!("{}\n  says {lines:#?}\n  not {expected:#?}", sample.display()));
         }

@@ -53,8 +53,8 @@ pub trait ScanSink {
 pub struct ScanEnd {
     /// The verifier with its coverage.
     pub verifier: Verifier,
-    /// What kept the input from being verified whole, one message each.
-    pub incomplete: Vec<String>,
+    /// What stopped a stream short, and what was missing inside one.
+    pub errors: Vec<FeedError>,
     /// Bytes of binlog judged.
     pub bytes: u64,
 }
@@ -77,6 +77,7 @@ impl Scan {
             for (_, path) in input.sources.iter().filter(|(name, _)| *name == of.name) {
                 found.extend(resolve_source(&of.name, path)?);
             }
+            check_order(&of.name, &found)?;
             let mut node = of.to_node(!found.is_empty());
             learn_ids(&mut node, file_server_ids(&of.name, &found)?)?;
             nodes.push(node);
@@ -101,11 +102,11 @@ impl Scan {
     /// Reads every stream on a thread of its own and judges them here, in step.
     ///
     /// # Errors
-    /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::incomplete`].
+    /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::errors`].
     pub fn run(self, sink: &mut impl ScanSink) -> anyhow::Result<ScanEnd> {
         let mut verifier = verifier(&self.config, self.nodes.clone(), None)?;
         let rule_column = rule_column(&self.config)?;
-        let (mut incomplete, mut bytes) = (Vec::new(), 0);
+        let (mut errors, mut bytes) = (Vec::new(), 0);
         thread::scope(|scope| {
             let mut inputs = Vec::new();
             for (node, files) in &self.streams {
@@ -120,10 +121,41 @@ impl Scan {
             }
             let mut reports = Vec::new();
             bytes = judge_all(&mut verifier, &mut inputs, &mut reports, sink);
-            incomplete.extend(inputs.into_iter().flat_map(|input| input.incomplete));
+            for Input { node, missing, error, .. } in inputs {
+                let node = &self.nodes[node].name;
+                let missing = missing.into_iter();
+                errors.extend(
+                    missing.map(|detail| FeedError::Missing { node: node.clone(), detail }),
+                );
+                errors.extend(error);
+            }
         });
-        Ok(ScanEnd { verifier, incomplete, bytes })
+        Ok(ScanEnd { verifier, errors, bytes })
     }
+}
+
+/// Files of one server go up in number. In another order their transactions would look as if they
+/// went in circles.
+fn check_order(node: &str, files: &[BinlogFile]) -> Result<(), ScanError> {
+    let number = |file: &BinlogFile| {
+        let (base, number) = file.name.rsplit_once('.')?;
+        Some((base.to_owned(), number.parse::<u64>().ok()?))
+    };
+    for pair in files.windows(2) {
+        let (Some((base, first)), Some((other, second))) = (number(&pair[0]), number(&pair[1]))
+        else {
+            continue;
+        };
+        if base == other && second <= first {
+            return Err(ScanError::Usage(format!(
+                "node {node}: {} comes after {}\n  hint: name each file once, in the order of \
+                 their numbers",
+                pair[1].path.display(),
+                pair[0].path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn learn_ids(node: &mut Node, found: Vec<u32>) -> Result<(), ScanError> {
@@ -195,16 +227,17 @@ struct Input {
     node: NodeIndex,
     receive: Receiver<Batch>,
     items: VecDeque<(FeedItem, u64)>,
+    error: Option<FeedError>,
     ended: bool,
     newest: CommitTime,
-    incomplete: Vec<String>,
+    missing: Vec<String>,
 }
 
 impl Input {
     fn new(node: NodeIndex, receive: Receiver<Batch>) -> Self {
         let newest = CommitTime::default();
-        let (items, incomplete) = (VecDeque::new(), Vec::new());
-        Input { node, receive, items, ended: false, newest, incomplete }
+        let (items, missing) = (VecDeque::new(), Vec::new());
+        Input { node, receive, items, error: None, ended: false, newest, missing }
     }
 
     /// Makes sure that the next item is here, if there is one.
@@ -213,7 +246,7 @@ impl Input {
             match self.receive.recv() {
                 Ok(batch) => {
                     self.items.extend(batch.items);
-                    self.incomplete.extend(batch.error.map(|error| error.to_string()));
+                    self.error = batch.error.or(self.error.take());
                 }
                 Err(_) => self.ended = true,
             }
@@ -260,9 +293,7 @@ fn judge_all(
                 verifier.observe(input.node, &tx, reports);
             }
             FeedItem::Gap { baseline, detail } => {
-                let node = &verifier.nodes()[input.node].name;
-                let hint = "give the missing file too; what it holds was not verified";
-                input.incomplete.push(format!("node {node}: {detail}\n  hint: {hint}"));
+                input.missing.push(detail.clone());
                 verifier.gap(input.node, &baseline, detail, input.newest, reports);
             }
         }

@@ -148,10 +148,11 @@ impl Printer {
 
     /// Prints the end and tells how the scan ended.
     fn close(mut self, end: ScanEnd, seconds: f64, quiet: bool, fail_on: Severity) -> Exit {
-        let is_whole = end.incomplete.is_empty();
+        let incomplete: Vec<String> = end.errors.iter().map(ToString::to_string).collect();
+        let is_whole = incomplete.is_empty();
         let coverage = end.verifier.coverage();
         let summary =
-            Summary::new(coverage, &self.nodes, &self.counts, end.bytes, seconds, end.incomplete);
+            Summary::new(coverage, &self.nodes, &self.counts, end.bytes, seconds, incomplete);
         if self.format == Format::Json {
             let summary = serde_json::to_string(&summary).unwrap_or_default();
             self.print(&format!("\n],\n\"summary\":{summary}}}\n"));

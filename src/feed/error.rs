@@ -42,6 +42,16 @@ pub enum FeedError {
         /// What to do.
         hint: &'static str,
     },
+    /// Files that are missing between two that were read.
+    #[error(
+        "node {node}: {detail}\n  hint: copy the missing files too; what they hold was not verified"
+    )]
+    Missing {
+        /// Whose.
+        node: String,
+        /// Which transactions are missing, and before which file.
+        detail: String,
+    },
     /// A live server that cannot be followed.
     #[error("node {node}: {url}: {problem}\n  hint: {hint}")]
     Server {

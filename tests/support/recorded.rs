@@ -54,7 +54,10 @@ pub fn scan(a: &Path, b: &Path) -> Said {
     };
     let mut collector = Collector { nodes: scan.nodes().clone(), findings: Vec::new() };
     let end = scan.run(&mut collector).expect("no rules, so all of them compile");
-    Said { findings: collector.findings, errors: end.incomplete.clone() }
+    Said {
+        findings: collector.findings,
+        errors: end.errors.iter().map(ToString::to_string).collect(),
+    }
 }
 
 struct Collector {

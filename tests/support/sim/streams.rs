@@ -4,7 +4,11 @@ use super::{
     rng::{Rng, mix},
     world::{Change, Entry, FLUSH_TABLE, Family, Id, World},
 };
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 use twinlog::{engine, engine::*, model::*};
 
 /// The part of a world that is read.

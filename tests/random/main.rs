@@ -1,0 +1,225 @@
+//! Random schedules on real masters: every conflict is found, and nothing else.
+//!
+//! In each round the masters are cut off from each other, both commit random transactions over few
+//! keys, and then replicate again with appliers that pass over what does not fit. So the truth is
+//! known by construction: every pair of a round that touched one key is a conflict, and no other
+//! pair is. What a statement touched comes from a model of each master's rows, not from a binlog;
+//! the model is compared with the tables after every round.
+//!
+//! `TWINLOG_SEED=7` runs one seed; `TWINLOG_TEST_SECONDS=600` runs more seeds until the time is
+//! over.
+
+#![expect(clippy::disallowed_methods, reason = "a test's clock and settings")]
+#![expect(unreachable_pub, reason = "the modules of one test")]
+
+mod model;
+#[path = "../support/mod.rs"]
+mod support;
+mod truth;
+mod workload;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use model::{State, Table, tables};
+use support::lab::{Lab, Server};
+use truth::{Committed, Fact, Found, conflicts, findings_of, violations};
+use workload::{Random, Workload};
+
+const SEEDS: [u64; 3] = [1, 2, 3];
+const ROUNDS: usize = 8;
+
+#[test]
+fn mariadb_conflicts_are_found_and_nothing_else() {
+    run_seeds(Server::MariaDb);
+}
+
+#[test]
+fn mysql_conflicts_are_found_and_nothing_else() {
+    run_seeds(Server::MySql);
+}
+
+fn run_seeds(server: Server) {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect(name));
+    if let Some(seed) = number("TWINLOG_SEED") {
+        return run_seed(server, seed);
+    }
+    let end = Instant::now() + Duration::from_secs(number("TWINLOG_TEST_SECONDS").unwrap_or(0));
+    let more = (SEEDS.len() as u64 + 1..).take_while(|_| Instant::now() < end);
+    SEEDS.into_iter().chain(more).for_each(|seed| run_seed(server, seed));
+}
+
+fn run_seed(server: Server, seed: u64) {
+    println!("{server:?} TWINLOG_SEED={seed}");
+    let tables = tables();
+    let lab = Lab::pair(server);
+    lab.sql("a", &schema(&tables));
+    lab.settle();
+    let mut run = Run {
+        lab: &lab,
+        workload: Workload { tables: &tables, random: Random(seed), value: 1000 },
+        expected: BTreeSet::new(),
+        transactions: 0,
+        rows: 0,
+    };
+    for round in 0..ROUNDS {
+        run.round(round);
+    }
+    run.check(seed);
+}
+
+fn schema(tables: &[Table]) -> String {
+    let mut sql = "CREATE DATABASE rnd; USE rnd;".to_owned();
+    for table in tables {
+        sql += &format!("CREATE TABLE {} ({}) ENGINE=InnoDB;", table.name, table.columns);
+    }
+    sql + "CREATE TABLE mark_a (id INT PRIMARY KEY); CREATE TABLE mark_b (id INT PRIMARY KEY);"
+}
+
+/// Who owns what, as [`Table::owner`] has it.
+const CONFIG: &str = r#"
+[nodes.a]
+server_ids = [1]
+[nodes.b]
+server_ids = [2]
+[[ownership]]
+tables = ["rnd.own_a"]
+owner = "a"
+[[ownership]]
+tables = ["rnd.own_b"]
+owner = "b"
+[[ownership]]
+tables = ["rnd.par"]
+rows = { column = "id", modulo = 2, remainders = { a = 1, b = 0 } }
+[[ownership]]
+tables = ["rnd.geo"]
+rows = { column = "region", values = { a = "eu-*", b = "us" } }
+"#;
+
+/// One seed on one pair of masters.
+struct Run<'a> {
+    lab: &'a Lab,
+    workload: Workload<'a>,
+    expected: BTreeSet<Fact>,
+    transactions: usize,
+    rows: usize,
+}
+
+impl Run<'_> {
+    fn round(&mut self, round: usize) {
+        self.lab.stop_replication();
+        let [a, b] = ["a", "b"].map(|node| self.commit(node));
+        self.expected.extend(conflicts(self.workload.tables, &a, &b));
+        for (node, committed) in [("a", &a), ("b", &b)] {
+            self.expected.extend(violations(self.workload.tables, node, committed));
+            self.transactions += committed.len();
+            self.rows += committed.iter().map(|of| of.changes.len()).sum::<usize>();
+        }
+        // After every start: a stopped applier may have been set back.
+        self.lab.idempotent();
+        self.lab.start_replication();
+        self.lab.settle();
+        // MariaDB never logs a copy that changes nothing. Only a later number from the same
+        // master makes such a hole certain; without it the logs allow that the transaction came
+        // after what the other side writes in the next round.
+        for node in ["a", "b"] {
+            self.lab.sql(node, &format!("INSERT INTO rnd.mark_{node} VALUES ({round})"));
+            if self.workload.random.percent(30) {
+                self.lab.sql(node, "FLUSH NO_WRITE_TO_BINLOG BINARY LOGS");
+            }
+        }
+        self.lab.settle();
+    }
+
+    /// Commits random transactions on one master and tells what they wrote.
+    fn commit(&mut self, node: &str) -> Vec<Committed> {
+        let tables = self.workload.tables;
+        let first = self.last_number(node) + 1;
+        let mut batch = self.workload.batch(read(self.lab, tables, node));
+        let answer = self.lab.sql(node, &batch.sql);
+        batch.name_made_keys(&answer);
+        let is = read(self.lab, tables, node);
+        assert_eq!(is, batch.state, "the model is wrong on {node} after\n{}", batch.sql);
+        let logged = self.last_number(node) + 1 - first;
+        assert_eq!(logged, batch.transactions.len() as u64, "logged after\n{}", batch.sql);
+        let committed = (first..).zip(batch.transactions).map(|(number, changes)| Committed {
+            gtid: match self.lab.server() {
+                Server::MariaDb => format!("{0}-{0}-{number}", self.lab.node(node).server_id),
+                Server::MySql => format!("{}:{number}", uuid(node)),
+            },
+            changes,
+        });
+        committed.collect()
+    }
+
+    /// The number of the last transaction that a master committed first.
+    fn last_number(&self, node: &str) -> u64 {
+        let (variable, mark) = match self.lab.server() {
+            Server::MariaDb => {
+                let id = self.lab.node(node).server_id;
+                ("@@GLOBAL.gtid_binlog_state", format!("{id}-{id}-"))
+            }
+            Server::MySql => ("@@GLOBAL.gtid_executed", format!("{}:", uuid(node))),
+        };
+        let answer = self.lab.sql(node, &format!("SELECT REPLACE({variable}, '\\n', '')"));
+        let mut own = answer.trim().split(',').filter_map(|of| of.strip_prefix(&mark));
+        let numbers = own.next().unwrap_or("0");
+        let last = numbers.rsplit(['-', ':']).next().unwrap_or(numbers);
+        last.parse().unwrap_or_else(|_| panic!("{answer}"))
+    }
+
+    /// Scans the logs of both and compares.
+    fn check(self, seed: u64) {
+        let config = self.lab.dir().join("twinlog.toml");
+        std::fs::write(&config, CONFIG).expect("a write");
+        let mut scan = Command::new(env!("CARGO_BIN_EXE_twinlog"));
+        scan.args(["scan", "--format", "ndjson", "--config"]).arg(&config);
+        for node in ["a", "b"] {
+            scan.arg(format!("{node}={}", self.lab.binlog_dir(node).display()));
+        }
+        let output = scan.output().expect("twinlog runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        let found = findings_of(&stdout);
+        assert_eq!(found.len(), stdout.lines().count(), "an id came twice");
+        let alarms: Vec<&Found> = found.values().filter(|found| found.severity != "info").collect();
+        let facts: BTreeSet<Fact> = alarms.iter().map(|found| found.fact.clone()).collect();
+        assert_eq!(facts.len(), alarms.len(), "two findings about one thing");
+        let missed: Vec<_> = self.expected.difference(&facts).collect();
+        let false_ones: Vec<_> = facts.difference(&self.expected).collect();
+        let conflicts = self.expected.iter().filter(|fact| fact.kind == "write_conflict").count();
+        let possible = alarms.iter().filter(|found| found.certainty == "possible").count();
+        println!(
+            "{:?} {} seed {seed}: {} transactions, {} rows, {conflicts} conflicts, {} ownership \
+             violations, missed {}, false {}, possible {possible}",
+            self.lab.server(),
+            self.lab.version(),
+            self.transactions,
+            self.rows,
+            self.expected.len() - conflicts,
+            missed.len(),
+            false_ones.len()
+        );
+        assert!(missed.is_empty() && false_ones.is_empty(), "{missed:#?}\n{false_ones:#?}");
+    }
+}
+
+/// The UUID that the lab gives a MySQL master.
+fn uuid(node: &str) -> String {
+    [8, 4, 4, 4, 12].map(|digits| node.repeat(digits)).join("-")
+}
+
+fn read(lab: &Lab, tables: &[Table], node: &str) -> State {
+    let select: Vec<String> = tables.iter().map(Table::select).collect();
+    let answer = lab.sql(node, &select.join("\n"));
+    let mut state: State = vec![Default::default(); tables.len()];
+    for line in answer.lines() {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let at = tables.iter().position(|table| table.name == columns[0]).expect("a table");
+        let (key, row) = tables[at].read(&columns[1..]);
+        state[at].insert(key, row);
+    }
+    state
+}

@@ -1,0 +1,373 @@
+//! The command line of `twinlog scan`: exit codes, streams, formats and filters.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use support::recorded::recorded;
+use tempfile::TempDir;
+
+/// One conflict and one `info`.
+const CONFLICT: &str = "mariadb118-03-update-update";
+/// One blind spot, a warning.
+const WARNING: &str = "mariadb118-07-no-log-replica-updates";
+/// One `info`.
+const INFO: &str = "mysql97-01-relog-clean";
+/// Nothing at all; the files are compressed with zstd.
+const NOTHING: &str = "mariadb118-13-large";
+/// Three files a node.
+const FILES: &str = "mysql97-08-baseline";
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn findings(&self) -> Vec<Value> {
+        let lines = self.stdout.lines();
+        lines.map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.findings().iter().map(|finding| finding["id"].to_string()).collect()
+    }
+
+    #[track_caller]
+    fn assert_fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in: {}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+    }
+}
+
+fn twinlog(arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinlog"));
+    ran(command.args(arguments).output().expect("twinlog runs"))
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+fn sources(sample: &str) -> [String; 2] {
+    ["a", "b"].map(|node| source(node, &recorded().join(sample).join(node)))
+}
+
+fn source(node: &str, path: &Path) -> String {
+    format!("{node}={}", path.display())
+}
+
+/// Scans a sample as NDJSON.
+fn scan(sample: &str, options: &[&str]) -> Ran {
+    let [a, b] = sources(sample);
+    twinlog(&[&["scan", "--format", "ndjson", &a, &b], options].concat())
+}
+
+/// A copy of one node's files of a sample.
+fn copy(sample: &str, node: &str) -> TempDir {
+    let dir = TempDir::with_prefix("twinlog-cli-").expect("a directory");
+    for entry in fs::read_dir(recorded().join(sample).join(node)).expect("a sample") {
+        let from = entry.expect("an entry").path();
+        fs::copy(&from, dir.path().join(from.file_name().expect("a name"))).expect("a copy");
+    }
+    dir
+}
+
+fn write_config(text: &str) -> (TempDir, String) {
+    let dir = TempDir::with_prefix("twinlog-cli-").expect("a directory");
+    let path: PathBuf = dir.path().join("twinlog.toml");
+    fs::write(&path, text).expect("a write");
+    let path = path.display().to_string();
+    (dir, path)
+}
+
+#[test]
+fn help_names_the_exit_codes() {
+    let help = twinlog(&["scan", "--help"]);
+    assert_eq!(help.code, Some(0));
+    for line in ["Exit codes:", "  0  ", "  1  ", "  2  ", "  3  ", "Examples:"] {
+        assert!(help.stdout.contains(line), "no {line:?} in: {}", help.stdout);
+    }
+    assert_eq!(
+        twinlog(&["--version"]).stdout.trim(),
+        concat!("twinlog ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn exit_codes_tell_clean_findings_usage_and_incomplete_apart() {
+    assert_eq!(scan(NOTHING, &[]).code, Some(0));
+    assert_eq!(scan(INFO, &[]).code, Some(0));
+    assert_eq!(scan(WARNING, &[]).code, Some(1));
+    assert_eq!(scan(CONFLICT, &[]).code, Some(1));
+    assert_eq!(twinlog(&["scan"]).code, Some(2));
+    assert_eq!(twinlog(&["scan", "a=/nowhere/at/all"]).code, Some(3));
+}
+
+#[test]
+fn fail_on_moves_the_line_between_0_and_1() {
+    for (sample, codes) in [(INFO, [1, 0, 0]), (WARNING, [1, 1, 0]), (CONFLICT, [1, 1, 1])] {
+        for (severity, code) in ["info", "warning", "critical"].iter().zip(codes) {
+            let ran = scan(sample, &["--fail-on", severity]);
+            assert_eq!(ran.code, Some(code), "{sample} {severity}");
+        }
+    }
+}
+
+#[test]
+fn ndjson_is_one_finding_a_line_and_nothing_else() {
+    let ran = scan(CONFLICT, &[]);
+    let findings = ran.findings();
+    let kinds: Vec<&Value> = findings.iter().map(|finding| &finding["kind"]).collect();
+    assert_eq!(kinds, ["shared_key", "write_conflict"]);
+    let conflict = &findings[1];
+    assert_eq!(conflict["table"], "t.x");
+    assert_eq!(conflict["key"], serde_json::json!({"id": 1}));
+    assert_eq!(conflict["index"], "PRIMARY");
+    assert_eq!(conflict["severity"], "critical");
+    assert_eq!(conflict["transactions"][0]["gtid"], "1-1-4");
+    assert_eq!(conflict["transactions"][1]["coordinates"]["b"]["file"], "b-bin.000001");
+    assert_eq!(conflict["id"].as_str().map(str::len), Some(32));
+    assert!(!ran.stderr.is_empty(), "the summary goes to stderr");
+    assert!(scan(NOTHING, &[]).stdout.is_empty());
+}
+
+#[test]
+fn json_is_one_object_with_summary_and_findings() {
+    for sample in [CONFLICT, NOTHING] {
+        let [a, b] = sources(sample);
+        let ran = twinlog(&["scan", "--format", "json", &a, &b]);
+        let object: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+        let findings = object["findings"].as_array().expect("findings");
+        assert_eq!(findings, &scan(sample, &[]).findings());
+        let summary = object["summary"].as_object().expect("a summary");
+        assert!(summary["bytes"].as_u64() > Some(1000), "{summary:?}");
+        assert_eq!(summary["incomplete"], serde_json::json!([]));
+        assert_eq!(summary["rows_judged"], summary["rows_seen"]);
+    }
+}
+
+#[test]
+fn text_names_the_row_and_both_transactions() {
+    let [a, b] = sources(CONFLICT);
+    let ran = twinlog(&["scan", &a, &b]);
+    for word in ["t.x", "id=1", "1-1-4", "2-2-1", "neither had seen the other's write"] {
+        assert!(ran.stdout.contains(word), "no {word:?} in: {}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains('\x1b'), "no colours on a pipe");
+    assert!(twinlog(&["scan", "--color", "always", &a, &b]).stdout.contains('\x1b'));
+}
+
+#[test]
+fn quiet_says_nothing_but_findings_and_errors() {
+    let quiet = scan(CONFLICT, &["--quiet"]);
+    assert_eq!((quiet.stderr.as_str(), quiet.code), ("", Some(1)));
+    assert_eq!(quiet.stdout, scan(CONFLICT, &[]).stdout);
+    let dir = copy(CONFLICT, "a");
+    cut(&dir.path().join("a-bin.000001"), 10);
+    let [a, b] = [source("a", dir.path()), sources(CONFLICT)[1].clone()];
+    twinlog(&["scan", "--quiet", &a, &b]).assert_fails(3, &["a-bin.000001 at offset "]);
+}
+
+#[test]
+fn filters_take_kinds_and_tables() {
+    let kinds = |options: &[&str]| -> Vec<String> {
+        let findings = scan(CONFLICT, options).findings();
+        findings.iter().filter_map(|f| f["kind"].as_str()).map(str::to_owned).collect()
+    };
+    assert_eq!(kinds(&["--kind", "write_conflict"]), ["write_conflict"]);
+    assert_eq!(kinds(&["--kind", "shared_key"]), ["shared_key"]);
+    assert_eq!(kinds(&["--kind", "shared_key,write_conflict"]).len(), 2);
+    assert_eq!(kinds(&["--kind", "shared_key", "--kind", "write_conflict"]).len(), 2);
+    assert_eq!(kinds(&["--table", "t.*"]).len(), 2);
+    assert_eq!(kinds(&["--table", "u.*,t.[wx]"]).len(), 2);
+    assert_eq!(kinds(&["--table", "u.*"]).len(), 0);
+    // What is filtered out does not count for the exit code.
+    assert_eq!(scan(CONFLICT, &["--kind", "shared_key"]).code, Some(0));
+    assert_eq!(scan(CONFLICT, &["--table", "u.*"]).code, Some(0));
+}
+
+#[test]
+fn wrong_usage_is_named() {
+    let [a, b] = sources(CONFLICT);
+    twinlog(&["scan"]).assert_fails(2, &["NODE=SOURCE"]);
+    twinlog(&["scan", "a"]).assert_fails(2, &["write NODE=SOURCE"]);
+    twinlog(&["scan", &a, &b, "--kind", "conflict"]).assert_fails(2, &["write_conflict"]);
+    twinlog(&["scan", &a, &b, "--format", "xml"]).assert_fails(2, &["ndjson"]);
+    twinlog(&["scan", &a, &b, "--table", "x"]).assert_fails(2, &["x"]);
+    twinlog(&["scan", &a, &b, "--table", "t.[x"]).assert_fails(2, &["t.[x"]);
+    twinlog(&["scan", &a, &b, "--config", "/nowhere/twinlog.toml"])
+        .assert_fails(2, &["/nowhere/twinlog.toml"]);
+    let (_dir, config) = write_config("[nodes.a]\nserver_id = 1\n");
+    twinlog(&["scan", &a, &b, "--config", &config])
+        .assert_fails(2, &["twinlog.toml:2", "server_ids"]);
+}
+
+#[test]
+fn a_node_that_the_configuration_does_not_know_is_named() {
+    let [a, b] = sources(CONFLICT);
+    let (_dir, config) = write_config("[nodes.a]\nserver_ids = [1]\n[nodes.b]\nserver_ids = [2]\n");
+    assert_eq!(twinlog(&["scan", "--config", &config, &a, &b]).code, Some(1));
+    let c = b.replacen("b=", "c=", 1);
+    twinlog(&["scan", "--config", &config, &a, &c])
+        .assert_fails(2, &["no node is called \"c\"", "hint"]);
+}
+
+#[test]
+fn one_server_under_two_names_is_refused() {
+    let [a, b] = sources(CONFLICT);
+    let twice = a.replacen("a=", "b=", 1);
+    twinlog(&["scan", &a, &twice])
+        .assert_fails(2, &["nodes a and b both have server id 1", "hint"]);
+    let (_dir, config) = write_config("[nodes.a]\nserver_ids = [1]\n[nodes.b]\nserver_ids = [2]\n");
+    let swapped = [a.replacen("a=", "b=", 1), b.replacen("b=", "a=", 1)];
+    twinlog(&["scan", "--config", &config, &swapped[0], &swapped[1]])
+        .assert_fails(2, &["written by server id", "another node's directory"]);
+}
+
+#[test]
+fn a_file_that_the_index_lists_and_is_not_there_is_named() {
+    let dir = copy(FILES, "a");
+    fs::remove_file(dir.path().join("a-bin.000002")).expect("it was there");
+    let [a, b] = [source("a", dir.path()), sources(FILES)[1].clone()];
+    let ran = twinlog(&["scan", &a, &b]);
+    ran.assert_fails(3, &["node a", "a-bin.000002", "a-bin.index", "hint"]);
+    assert!(ran.stdout.is_empty());
+}
+
+#[test]
+fn a_missing_file_between_two_is_3_whatever_is_asked_for() {
+    for (sample, hidden) in [(FILES, "aaaaaaaaaaaa:5"), ("mariadb118-08-baseline", "1-1-5")] {
+        let dir = copy(sample, "a");
+        for gone in ["a-bin.000002", "a-bin.index"] {
+            fs::remove_file(dir.path().join(gone)).expect("it was there");
+        }
+        let [a, b] = [source("a", dir.path()), sources(sample)[1].clone()];
+        let ran = twinlog(&["scan", "--format", "ndjson", &a, &b]);
+        ran.assert_fails(3, &["node a: before a-bin.000003", hidden, "is in no file", "hint"]);
+        assert!(ran.findings().iter().any(|finding| finding["reason"] == "gap"));
+        for options in [["--kind", "write_conflict"], ["--fail-on", "critical"]] {
+            let ran = twinlog(&[&["scan", &a, &b][..], &options].concat());
+            ran.assert_fails(3, &["is in no file read"]);
+        }
+    }
+}
+
+#[test]
+fn files_out_of_order_are_refused() {
+    let [a, b] = sources(FILES);
+    let file = |number| format!("{a}/a-bin.00000{number}");
+    for pair in [[file(2), file(1)], [file(1), file(1)]] {
+        twinlog(&["scan", &pair[0], &pair[1], &b])
+            .assert_fails(2, &["node a", "a-bin.000001 comes after", "hint"]);
+    }
+}
+
+#[test]
+fn what_is_no_binlog_is_named() {
+    let b = &sources(CONFLICT)[1];
+    let dir = TempDir::with_prefix("twinlog-cli-").expect("a directory");
+    let directory = source("a", dir.path());
+    twinlog(&["scan", &directory, b]).assert_fails(3, &["node a", "no binlogs in this directory"]);
+    let file = dir.path().join("a-bin.000001");
+    for (bytes, words) in [
+        (&b"no binlog at all, but long enough to hold a header"[..], "the file is no binlog"),
+        (b"", "the file is empty"),
+        (b"\xfebin", "the event ends too early"),
+        (b"\xfdbin and what follows is encrypted", "encrypted"),
+    ] {
+        fs::write(&file, bytes).expect("a write");
+        twinlog(&["scan", &directory, b])
+            .assert_fails(3, &["node a", "a-bin.000001", words, "hint"]);
+        let named = source("a", &file);
+        twinlog(&["scan", &named, b]).assert_fails(3, &["node a", "a-bin.000001", words]);
+    }
+    twinlog(&["scan", "a=/nowhere/at/all", b]).assert_fails(3, &["node a", "/nowhere/at/all"]);
+}
+
+#[test]
+fn a_cut_off_file_is_3_and_what_was_found_before_is_told() {
+    let dir = copy(CONFLICT, "b");
+    cut(&dir.path().join("b-bin.000001"), 10);
+    let [a, b] = [sources(CONFLICT)[0].clone(), source("b", dir.path())];
+    let ran = twinlog(&["scan", "--format", "ndjson", &a, &b]);
+    ran.assert_fails(3, &["node b", "b-bin.000001 at offset ", "hint"]);
+    let kinds: Vec<Value> = ran.findings().iter().map(|finding| finding["kind"].clone()).collect();
+    assert!(kinds.contains(&Value::from("write_conflict")), "{kinds:?}");
+    let json = twinlog(&["scan", "--format", "json", &a, &b]);
+    let object: Value = serde_json::from_str(&json.stdout).expect("one JSON object");
+    let incomplete = object["summary"]["incomplete"][0].as_str().expect("what was not read");
+    assert!(incomplete.contains("b-bin.000001 at offset "), "{incomplete}");
+}
+
+/// Takes so many bytes from a file's end.
+fn cut(path: &Path, bytes: usize) {
+    let whole = fs::read(path).expect("a file");
+    fs::write(path, &whole[..whole.len() - bytes]).expect("a write");
+}
+
+#[test]
+fn however_the_files_are_named_the_findings_are_the_same() {
+    let sample = "mariadb118-08-baseline";
+    let [a, b] = sources(sample);
+    let ids = scan(sample, &[]).ids();
+    assert_eq!(ids.len(), 2);
+    let all = |arguments: &[&str]| {
+        let ran = twinlog(&[&["scan", "--format", "ndjson"], arguments].concat());
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        ran.ids()
+    };
+    assert_eq!(all(&[&b, &a]), ids, "in another order");
+    assert_eq!(all(&[&format!("{a}/a-bin.0000*"), &b]), ids, "by a pattern");
+    let files: Vec<String> = (1..=3).map(|n| format!("{a}/a-bin.00000{n}")).collect();
+    assert_eq!(all(&[&files[0], &files[1], &files[2], &b]), ids, "one by one");
+    let dir = copy(sample, "a");
+    fs::remove_file(dir.path().join("a-bin.index")).expect("an index");
+    assert_eq!(all(&[&source("a", dir.path()), &b]), ids, "without an index");
+    let packed = dir.path().join("a-bin.000001");
+    let bytes = fs::read(&packed).expect("a file");
+    fs::write(packed.with_extension("000001.zst"), zstd::encode_all(&bytes[..], 1).expect("zstd"))
+        .expect("a write");
+    fs::remove_file(&packed).expect("a file");
+    assert_eq!(all(&[&source("a", dir.path()), &b]), ids, "one of them compressed");
+}
+
+#[test]
+fn a_suppressed_finding_is_counted_apart() {
+    let config = |until: &str| {
+        format!(
+            "[nodes.a]\nserver_ids = [1]\n[nodes.b]\nserver_ids = [2]\n[[suppress]]\n\
+             kind = \"write_conflict\"\ntables = [\"t.x\"]\nuntil = \"{until}\"\nwhy = \"known\"\n"
+        )
+    };
+    let (_dir, path) = write_config(&config("2999-12-31"));
+    let ran = scan(CONFLICT, &["--config", &path]);
+    assert_eq!((ran.code, ran.findings().len()), (Some(0), 1));
+    assert!(ran.stderr.contains("suppressed by the configuration: 1"), "{}", ran.stderr);
+    let (_dir, path) = write_config(&config("2020-12-31"));
+    assert_eq!(scan(CONFLICT, &["--config", &path]).code, Some(1));
+}
+
+#[test]
+fn findings_that_cannot_be_written_are_an_error() {
+    let [a, b] = sources(CONFLICT);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinlog"));
+    command.args(["scan", &a, &b]).stderr(Stdio::piped());
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let full = ran(command.stdout(full).output().expect("twinlog runs"));
+    full.assert_fails(3, &["cannot write findings"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("twinlog runs");
+    drop(child.stdout.take());
+    ran(child.wait_with_output().expect("twinlog ends")).assert_fails(3, &[]);
+}
