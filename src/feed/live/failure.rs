@@ -1,7 +1,7 @@
 //! Why a connection fails or ends, in words that say what to do.
 
 use super::{FeedError, LiveOptions};
-use crate::binlog::ReadError;
+use crate::{binlog::ReadError, config::TlsMode};
 use mysql_async::{DriverError, Error, IoError, ServerError};
 use std::io::ErrorKind;
 
@@ -132,13 +132,7 @@ impl Failure {
     ) -> Failure {
         match error {
             Error::Server(error) => from_server(options, stage, mariadb, error),
-            Error::Io(IoError::Tls(error)) => Failure::new(
-                options,
-                DropReason::Tls,
-                format!("TLS: {error}"),
-                "tls = { mode = \"verify-ca\", ca = ... } names the authority that signed the \
-                 server's certificate; mode = \"required\" asks for none",
-            ),
+            Error::Io(IoError::Tls(error)) => tls(options, &error.to_string()),
             Error::Io(IoError::Io(error)) => from_io(options, stage, error),
             Error::Driver(error) => from_driver(options, error),
             other => Failure::new(
@@ -151,6 +145,22 @@ impl Failure {
     }
 }
 
+fn tls(options: &LiveOptions, problem: &str) -> Failure {
+    // The client library up to 0.37.1 compares the name in "verify-ca", too: its issue 404.
+    let name = options.tls.mode == TlsMode::VerifyCa && problem.contains("not valid for name");
+    let hint = match name {
+        true => {
+            "mode \"verify-ca\" still asks for the host's name in the certificate: issue one that \
+             has it as a subject alternative name"
+        }
+        false => {
+            "tls = { mode = \"verify-ca\", ca = ... } names the authority that signed the \
+             server's certificate; mode = \"required\" asks for none"
+        }
+    };
+    Failure::new(options, DropReason::Tls, format!("TLS: {problem}"), hint)
+}
+
 fn from_io(options: &LiveOptions, stage: Stage, error: &std::io::Error) -> Failure {
     let text = error.to_string();
     let closed = matches!(
@@ -158,6 +168,10 @@ fn from_io(options: &LiveOptions, stage: Stage, error: &std::io::Error) -> Failu
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
     );
     if stage == Stage::Connecting {
+        // The handshake's own errors arrive in this wrapping.
+        if error.kind() == ErrorKind::InvalidData && options.tls.mode != TlsMode::Off {
+            return tls(options, &text);
+        }
         let hint = "is the server up, is the url right, and does it listen there?";
         return Failure::new(options, DropReason::Connect, text, hint);
     }

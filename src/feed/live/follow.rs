@@ -205,17 +205,21 @@ impl Follower {
         self.status.count_event(bytes.len());
         let offset = match self.place.arrival(bytes) {
             Arrival::Ignore => return Ok(()),
-            Arrival::Heartbeat => {
+            Arrival::Heartbeat(caught_up) => {
                 self.received = true;
-                return self.deliver(LiveEvent::CaughtUp).await;
+                return match caught_up {
+                    true => self.deliver(LiveEvent::CaughtUp).await,
+                    false => Ok(()),
+                };
             }
             Arrival::Enter(file, offset) => return self.enter(&file, offset).await,
             Arrival::Logged(offset) => offset,
         };
         self.received = true;
-        let progress = self.reader.event(bytes, offset).map_err(|error| {
-            Failure::read(&self.options, self.place.file(), offset, error)
-        })?;
+        let progress = self
+            .reader
+            .event(bytes, offset)
+            .map_err(|error| Failure::read(&self.options, self.place.file(), offset, error))?;
         self.status.set_position(self.place.file(), self.place.offset());
         match progress {
             Progress::Nothing => {}

@@ -71,7 +71,7 @@ pub enum LiveEvent {
     },
     /// The stream itself, as files would give it.
     Item(FeedItem),
-    /// The server has sent a heartbeat: for a second it had nothing else to send.
+    /// The server has nothing more to send. Told again every second while that is so.
     CaughtUp,
     /// The connection has ended or could not be made; the next attempt follows by itself.
     Disconnected {

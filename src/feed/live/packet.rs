@@ -7,6 +7,9 @@ use std::sync::Arc;
 /// Set on events that the server makes up for the stream and that are in no file.
 const ARTIFICIAL: u16 = 0x20;
 
+/// The most bytes that a server can leave out inside a transaction: a statement's text.
+const LEFT_OUT_BYTES_MAX: u32 = 1 << 30;
+
 /// Puts an event together again as the server sent it.
 ///
 /// The client library splits events; its own writer would compute the checksum afresh, and a
@@ -43,8 +46,8 @@ pub(super) enum Arrival {
     Logged(u64),
     /// The server goes on in this file, at this offset.
     Enter(String, u64),
-    /// The server has nothing to send.
-    Heartbeat,
+    /// The server sends nothing else for now; true when it has nothing else.
+    Heartbeat(bool),
     /// It is in no file, or holds nothing for the reader.
     Ignore,
 }
@@ -55,6 +58,10 @@ pub(super) struct Place {
     file: Arc<str>,
     /// Where the next event begins, if none was left out before it.
     offset: u64,
+    /// The position in the heartbeat just before. MySQL also sends heartbeats while it passes over
+    /// what was not asked for; only one at the place we are at, or a second one at the same
+    /// place, says that there is nothing more.
+    heartbeat: Option<u32>,
     /// The client library follows a compressed transaction with the events in it, which the
     /// server did not send: they run up to the next event that cannot be in a transaction.
     in_payload: bool,
@@ -62,7 +69,7 @@ pub(super) struct Place {
 
 impl Default for Place {
     fn default() -> Self {
-        Place { file: Arc::from(""), offset: 0, in_payload: false }
+        Place { file: Arc::from(""), offset: 0, heartbeat: None, in_payload: false }
     }
 }
 
@@ -90,8 +97,13 @@ impl Place {
         }
         self.in_payload = header.kind == kind::TRANSACTION_PAYLOAD;
         let artificial = header.flags & ARTIFICIAL != 0;
+        let heartbeat = self.heartbeat.take();
         match header.kind {
-            kind::HEARTBEAT | kind::HEARTBEAT_V2 => return Arrival::Heartbeat,
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
+                self.heartbeat = Some(header.log_position);
+                let here = header.log_position == self.offset as u32;
+                return Arrival::Heartbeat(here || heartbeat == self.heartbeat);
+            }
             kind::ROTATE if artificial || header.log_position == 0 => {
                 return read_rotate(bytes)
                     .map_or(Arrival::Ignore, |(file, offset)| Arrival::Enter(file, offset));
@@ -102,15 +114,10 @@ impl Place {
                 return Arrival::Logged(4);
             }
             _ if artificial => return Arrival::Ignore,
-            // GTID events know their place. Between transactions the server leaves out what was
-            // not asked for, so there the sum of the lengths falls behind.
-            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID => {
-                self.offset = offset_of(&header, self.offset);
-            }
             _ => {}
         }
-        let offset = self.offset;
-        self.offset += bytes.len() as u64;
+        let offset = offset_of(&header, self.offset);
+        self.offset = offset + bytes.len() as u64;
         // The server decrypts what it sends, and marks where encryption began all the same.
         if header.kind == kind::START_ENCRYPTION {
             return Arrival::Ignore;
@@ -119,14 +126,27 @@ impl Place {
     }
 }
 
-/// Where an event begins, given where it begins at the earliest: the header has the end modulo
-/// 4 GiB, or 0.
-fn offset_of(header: &Header, earliest: u64) -> u64 {
+/// Where an event begins, given where it begins if nothing was left out before it.
+///
+/// Servers leave out what a replica does not ask for: transactions that it has, and MariaDB the
+/// statements' text, which the client library cannot ask for. So the sum of the lengths falls
+/// behind, and the end position in the header is believed where it is there (MariaDB 11.8 has it
+/// only on the first and the last event of a transaction). It is modulo 4 GiB; inside a
+/// transaction, where little can be left out, one that makes no sense is not believed.
+fn offset_of(header: &Header, summed: u64) -> u64 {
     if header.log_position == 0 {
-        return earliest;
+        return summed;
     }
     let start = header.log_position.wrapping_sub(header.event_bytes);
-    earliest + u64::from(start.wrapping_sub(earliest as u32))
+    let left_out = start.wrapping_sub(summed as u32);
+    let begins = matches!(
+        header.kind,
+        kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID
+    );
+    match begins || left_out <= LEFT_OUT_BYTES_MAX {
+        true => summed + u64::from(left_out),
+        false => summed,
+    }
 }
 
 fn may_be_in_payload(event_kind: u8) -> bool {
@@ -209,9 +229,13 @@ mod tests {
         let gtid = event(kind::MARIADB_GTID, 538, 0, &[0; 19]);
         assert_eq!(place.arrival(&gtid), Arrival::Logged(500));
         assert_eq!(place.arrival(&event(kind::TABLE_MAP, 0, 0, &[0; 21])), Arrival::Logged(538));
-        assert_eq!(place.arrival(&event(kind::HEARTBEAT, 900, 0, &[])), Arrival::Heartbeat);
+        assert_eq!(place.arrival(&event(kind::HEARTBEAT, 900, 0, &[])), Arrival::Heartbeat(false));
+        assert_eq!(place.arrival(&event(kind::HEARTBEAT, 900, 0, &[])), Arrival::Heartbeat(true));
         assert_eq!(place.arrival(&event(kind::XID, 0, 0, &[0; 8])), Arrival::Logged(578));
         assert_eq!(place.offset(), 605);
+        // A statement's text of 40 bytes was left out; then a position that cannot be.
+        assert_eq!(place.arrival(&event(kind::XID, 672, 0, &[0; 8])), Arrival::Logged(645));
+        assert_eq!(place.arrival(&event(kind::XID, 100, 0, &[0; 8])), Arrival::Logged(672));
     }
 
     #[test]
@@ -226,7 +250,10 @@ mod tests {
     fn what_is_inside_a_payload_is_not_read_twice() {
         let mut place = Place::default();
         place.enter("a", 100);
-        assert_eq!(place.arrival(&event(kind::TRANSACTION_PAYLOAD, 0, 0, &[0; 11])), Arrival::Logged(100));
+        assert_eq!(
+            place.arrival(&event(kind::TRANSACTION_PAYLOAD, 0, 0, &[0; 11])),
+            Arrival::Logged(100)
+        );
         assert_eq!(place.arrival(&event(kind::QUERY, 0, 0, &[0; 11])), Arrival::Ignore);
         assert_eq!(place.arrival(&event(kind::XID, 0, 0, &[0; 11])), Arrival::Ignore);
         assert_eq!(place.arrival(&event(kind::GTID, 0, 0, &[0; 11])), Arrival::Logged(130));

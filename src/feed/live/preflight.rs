@@ -94,13 +94,9 @@ fn read_facts(variables: BTreeMap<String, Option<String>>) -> ServerFacts {
 }
 
 /// Refuses a server that cannot be followed.
-pub(super) fn ensure_followable(
-    options: &LiveOptions,
-    facts: &ServerFacts,
-) -> Result<(), Failure> {
-    let refuse = |problem: &str, hint: &str| {
-        Err(Failure::new(options, DropReason::Server, problem, hint))
-    };
+pub(super) fn ensure_followable(options: &LiveOptions, facts: &ServerFacts) -> Result<(), Failure> {
+    let refuse =
+        |problem: &str, hint: &str| Err(Failure::new(options, DropReason::Server, problem, hint));
     if !facts.log_bin {
         return refuse(
             "the server writes no binary log",

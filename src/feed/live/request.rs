@@ -171,8 +171,7 @@ mod tests {
 
     #[test]
     fn sets_reach_the_client_library_whole() {
-        let set: GtidSet =
-            "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:1-4:6:tag:1-2".parse().unwrap();
+        let set: GtidSet = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:1-4:6:tag:1-2".parse().unwrap();
         let sids = sids(&set);
         let ranges = |sid: &Sid<'_>| -> Vec<(u64, u64)> {
             sid.intervals().iter().map(|range| (range.start(), range.end())).collect()
