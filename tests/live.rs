@@ -1,6 +1,8 @@
 //! Live streams of real servers: what they deliver is what their files hold, through every kind
 //! of interruption.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
@@ -204,6 +206,73 @@ fn from_now(server: Server) {
         let on_disk = std::fs::metadata(lab.binlog_dir(node).join(&file)).unwrap().len();
         assert_eq!(offset, on_disk, "{file}");
     }
+    // A lost connection is resumed with all that has been seen by now, tagged GTIDs included.
+    let (_, stream) = &mut streams[0];
+    assert_eq!(kill_dumps(&lab, "a"), 1);
+    write(&lab, 5);
+    lab.settle();
+    stream.equals_files(&lab, "a");
+    assert_eq!(stream.seen.drops.len(), 1);
+}
+
+#[test]
+fn mariadb_reports_what_the_server_no_longer_has() {
+    reports_what_is_gone(Server::MariaDb);
+}
+
+#[test]
+fn mysql_reports_what_the_server_no_longer_has() {
+    reports_what_is_gone(Server::MySql);
+}
+
+fn reports_what_is_gone(server: Server) {
+    let lab = Lab::pair(server);
+    lab.sql("a", TABLES);
+    lab.settle();
+    let mut stream = Following::start(options(&lab, "a", LiveStart::Now));
+    stream.until_caught_up();
+    // More than fits between server and reader, and nobody reads.
+    for id in 1..6 {
+        lab.sql("a", &format!("INSERT INTO shop.big VALUES ({id}, REPEAT('x', 20000000))"));
+    }
+    lab.sql("a", "FLUSH BINARY LOGS");
+    lab.settle();
+    assert_eq!(kill_dumps(&lab, "a"), 1);
+    let last = resolve_source("a", lab.binlog_dir("a")).unwrap().pop().unwrap().name;
+    let purged = (0..100).any(|_| {
+        lab.sql("a", &format!("PURGE BINARY LOGS TO '{last}'"));
+        std::thread::sleep(Duration::from_millis(100));
+        lab.sql("a", "SHOW BINARY LOGS").lines().count() == 1
+    });
+    assert!(purged, "the files stay");
+    let has = |reason| move |seen: &Seen| seen.drops.iter().any(|(drop, _)| *drop == reason);
+    stream.until("a purge", has(DropReason::Purged));
+    assert!(stream.seen.transactions.len() < 5);
+    drop(stream);
+
+    let mut stream = Following::start(options(&lab, "a", LiveStart::Now));
+    stream.until_caught_up();
+    // A second one of the same server id takes the stream away, and says so.
+    let mut second = Following::start(options(&lab, "a", LiveStart::Now));
+    stream.until("another replica", has(DropReason::Server));
+    let text = stream.seen.drops[0].1.to_string();
+    assert!(text.contains("uses server id 4294900001"), "{text}");
+    second.until("the beginning", |seen| seen.begin.is_some());
+    drop(second);
+    stream.until_caught_up();
+    write(&lab, 1);
+    lab.settle();
+    stream.equals_files(&lab, "a");
+    lab.sql(
+        "a",
+        match server {
+            Server::MariaDb => "RESET MASTER",
+            Server::MySql => "RESET BINARY LOGS AND GTIDS",
+        },
+    );
+    kill_dumps(&lab, "a");
+    stream.until("a reset", has(DropReason::Behind));
+    assert!(!has(DropReason::Purged)(&stream.seen), "{:?}", stream.seen.drops);
 }
 
 #[test]

@@ -70,6 +70,9 @@ impl DropReason {
     }
 }
 
+pub(super) const BEHIND_HINT: &str = "the server's logs were reset, or it crashed and lost their \
+                                      end (sync_binlog=1 prevents that): start this node anew";
+
 /// A reason with its error.
 pub(super) struct Failure {
     pub(super) reason: DropReason,
@@ -235,6 +238,7 @@ fn from_server(
         1040 | 1203 => (DropReason::Connect, "raise max_connections on the server".to_owned()),
         1381 => (DropReason::Server, "set log_bin on the server, and restart it".to_owned()),
         1053 | 1317 | 1927 | 3169 => return Failure::closed(options, &problem),
+        4052 => (DropReason::Server, same_id_hint(options)),
         1236 => dump_refused(options, &error.message),
         _ => (DropReason::Protocol, "the server's error log says more".to_owned()),
     };
@@ -249,6 +253,14 @@ fn grant_hint(user: &str, mariadb: Option<bool>) -> String {
     format!("on the server: GRANT {grants} ON *.* TO '{user}'@'<this host>'")
 }
 
+fn same_id_hint(options: &LiveOptions) -> String {
+    let id = options.replica_server_id;
+    format!(
+        "another replica, or another twinlog, uses server id {id}: set watch.replica_server_id \
+         to ids that nothing else uses"
+    )
+}
+
 /// Error 1236 stands for all that a server has against a replica; only its text tells.
 fn dump_refused(options: &LiveOptions, message: &str) -> (DropReason, String) {
     let says = |text: &str| message.contains(text);
@@ -259,17 +271,10 @@ fn dump_refused(options: &LiveOptions, message: &str) -> (DropReason, String) {
         return (DropReason::Purged, hint.to_owned());
     }
     if says("more GTIDs than") || says("not in the master's binlog") || says("diverged") {
-        let hint = "the server's logs were reset, or it crashed and lost their end \
-                    (sync_binlog=1 prevents that): start this node anew";
-        return (DropReason::Behind, hint.to_owned());
+        return (DropReason::Behind, BEHIND_HINT.to_owned());
     }
-    if says("same server_uuid/server_id") || says("same server-id") {
-        let id = options.replica_server_id;
-        let hint = format!(
-            "another replica, or another twinlog, uses server id {id}: set \
-                            watch.replica_server_id to ids that nothing else uses"
-        );
-        return (DropReason::Server, hint);
+    if says("same server_uuid/server_id") {
+        return (DropReason::Server, same_id_hint(options));
     }
     (DropReason::Protocol, "the server's error log says more".to_owned())
 }

@@ -3,7 +3,7 @@
 use super::{
     LiveStart,
     connect::{Session, within},
-    failure::{DropReason, Failure, Stage},
+    failure::{BEHIND_HINT, DropReason, Failure, Stage},
     progress::Delivered,
 };
 use crate::model::{Gtid, GtidSet, GtidSource};
@@ -38,6 +38,9 @@ impl Session<'_> {
         delivered: &mut Delivered,
     ) -> Result<Request, Failure> {
         delivered.restart();
+        if delivered.set.is_some() && mariadb {
+            self.ensure_holds(delivered).await?;
+        }
         if delivered.set.is_none() {
             match start {
                 LiveStart::Now if mariadb => self.snapshot_mariadb(delivered).await?,
@@ -104,6 +107,20 @@ impl Session<'_> {
         let hint = "it is asked again; or start this node at coordinates (SHOW MASTER STATUS)";
         let problem = "the server commits too fast to read position and state of its log";
         Err(Failure::new(self.options, DropReason::Server, problem, hint))
+    }
+
+    /// Refuses a MariaDB server that does not know what it had sent. It would not refuse us: where
+    /// it has nothing in a domain, it passes over all that comes there up to our position, and
+    /// says nothing.
+    async fn ensure_holds(&mut self, delivered: &Delivered) -> Result<(), Failure> {
+        let state = self.set_of("SELECT @@GLOBAL.gtid_binlog_state").await?;
+        match delivered.positions.values().find(|gtid| !state.contains(gtid)) {
+            None => Ok(()),
+            Some(lost) => {
+                let problem = format!("the server had sent {lost}, and its log no longer has it");
+                Err(Failure::new(self.options, DropReason::Behind, problem, BEHIND_HINT))
+            }
+        }
     }
 
     async fn set_of(&mut self, statement: &str) -> Result<GtidSet, Failure> {
