@@ -57,7 +57,7 @@ fn run_seed(server: Server, seed: u64) {
     lab.sql("a", &schema(&tables));
     lab.settle();
     let mut run = Run {
-        lab: &lab,
+        lab,
         workload: Workload { tables: &tables, random: Random(seed), value: 1000 },
         expected: BTreeSet::new(),
         transactions: 0,
@@ -99,7 +99,7 @@ rows = { column = "region", values = { a = "eu-*", b = "us" } }
 
 /// One seed on one pair of masters.
 struct Run<'a> {
-    lab: &'a Lab,
+    lab: Lab,
     workload: Workload<'a>,
     expected: BTreeSet<Fact>,
     transactions: usize,
@@ -130,16 +130,21 @@ impl Run<'_> {
             }
         }
         self.lab.settle();
+        if self.workload.random.percent(12) {
+            // The logs end as a crash leaves them, and go on in new files.
+            self.lab.kill();
+            self.lab.restart();
+        }
     }
 
     /// Commits random transactions on one master and tells what they wrote.
     fn commit(&mut self, node: &str) -> Vec<Committed> {
         let tables = self.workload.tables;
         let first = self.last_number(node) + 1;
-        let mut batch = self.workload.batch(read(self.lab, tables, node));
+        let mut batch = self.workload.batch(read(&self.lab, tables, node));
         let answer = self.lab.sql(node, &batch.sql);
         batch.name_made_keys(&answer);
-        let is = read(self.lab, tables, node);
+        let is = read(&self.lab, tables, node);
         assert_eq!(is, batch.state, "the model is wrong on {node} after\n{}", batch.sql);
         let logged = self.last_number(node) + 1 - first;
         assert_eq!(logged, batch.transactions.len() as u64, "logged after\n{}", batch.sql);
