@@ -1,9 +1,70 @@
-//! twinlog.
+//! twinlog reads the binary logs of MySQL and MariaDB masters that replicate to each other, and
+//! says, exactly and without touching a table, which writes broke the rules that keep them safe.
+//!
+//! The library is the program's inside; what scripts can rely on is the command line, the findings
+//! and the metrics, in `docs/reference.md`. The model is told in `docs/design.md`.
+//!
+//! # Layers
+//!
+//! ```text
+//! cli -> app -> feed -> binlog -----------+
+//!         |                               |
+//!         +---> engine -------------------+-> model
+//!         |                               |
+//!         +---> http -> metrics, report --+
+//!         |                               |
+//!         +---> config -------------------+
+//! ```
+//!
+//! [`feed`] brings bytes, [`binlog`] turns them into transactions of facts, [`engine`] judges
+//! these, [`report`] writes findings down, [`metrics`] counts, [`http`] serves the counts, [`app`]
+//! wires the parts, [`cli`] speaks to people. `engine` and `binlog` know nothing of each other:
+//! they meet in [`model`].
+//!
+//! # Invariants
+//!
+//! Each with the tests that hold it. What is absent is part of the architecture.
+//!
+//! - **Arrows point down.** A layer names only those below it; `src/lib.rs` holds no code, and
+//!   there is no module for helpers. `tests/tidy`: `layers_know_only_those_below_them`.
+//! - **The core is pure.** `model`, `binlog`, `engine` and `report` have no files, sockets,
+//!   threads, clocks, environment, chance or async. `tests/tidy`:
+//!   `model_binlog_engine_and_report_are_pure`.
+//! - **Findings do not depend on how the reader interleaves the streams**, only on the order within
+//!   each. `engine/tests.rs`: `opposite_order_is_a_conflict_whatever_is_read_first` and all tests
+//!   that run through every interleaving.
+//! - **A conflict needs no copy.** It is known once both originals have been read.
+//!   `engine/tests.rs`: `before_replication_delivers_anything_it_is_pending`.
+//! - **Streams may begin anywhere**, each at another place. `engine/tests.rs`:
+//!   `streams_may_begin_at_different_places`.
+//! - **Certain means certain.** Where a copy left no trace and the rows leave the order open, the
+//!   finding says `possible`. `engine/tests.rs`:
+//!   `a_hole_is_decided_by_its_neighbours_or_by_the_rows`.
+//! - **Memory follows lag, not history, and has a ceiling**; reaching it is a blind spot.
+//!   `engine/tests.rs`: `nothing_is_held_once_everybody_has_shown_it`,
+//!   `the_bound_on_open_keys_is_kept_and_told`.
+//! - **Silence is earned.** A row is judged or counted in a blind spot, and files that are missing
+//!   show. `feed/continuity.rs`: `missing_files_show_in_the_next_head`; `docs/reference.md` names
+//!   every reason: `tests/tidy`, `the_reference_names_every_kind_reason_and_exit_code`.
+//! - **No bytes make it panic**, loop, or take more memory than they are long.
+//!   `tests/row_images.rs`: `no_bytes_panic`; `feed/window.rs`:
+//!   `a_lying_length_costs_no_more_than_the_input`; `config/tests.rs`:
+//!   `every_beginning_of_a_file_is_accepted_or_refused`.
+//! - **Read only.** No statement that writes to a master exists in the code. `tests/tidy`:
+//!   `no_statement_that_writes_to_a_master_exists`.
+//! - **Secrets stay home.** No message repeats one. `config/tests.rs`:
+//!   `no_message_repeats_a_secret`. No message, log or metric holds a row's value; only the key
+//!   in a finding does.
+//! - **Time is data.** Clocks are read in `feed`, `app` and `cli`; `clippy.toml` forbids them, and
+//!   every exception is marked. Only handovers look at commit times.
+
 pub mod app;
 pub mod binlog;
 pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod feed;
+pub mod http;
+pub mod metrics;
 pub mod model;
 pub mod report;

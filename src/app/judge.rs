@@ -8,14 +8,20 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// A verifier of these nodes, by the configuration's rules.
-pub(super) fn verifier(config: &Config, nodes: Nodes) -> anyhow::Result<Verifier> {
+/// A verifier of these nodes, by the configuration's rules; `open_keys_max` where it is not the
+/// usual bound.
+pub(super) fn verifier(
+    config: &Config,
+    nodes: Nodes,
+    open_keys_max: Option<usize>,
+) -> anyhow::Result<Verifier> {
     let ownership = ownership(&config.ownership, config.unlisted)?;
     let micros = |window: Duration| i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
     let settings = Settings {
         shared_key_window_micros: micros(config.shared_key_window),
         near_conflict_window_micros: micros(config.near_conflict_window),
         group_limit: config.group_limit,
+        open_keys_max: open_keys_max.unwrap_or(Settings::default().open_keys_max),
         ..Settings::default()
     };
     Ok(Verifier::new(nodes, ownership, settings))

@@ -3,3 +3,4 @@
 pub mod filter;
 mod judge;
 pub mod scan;
+pub mod watch;

@@ -104,7 +104,7 @@ impl Scan {
     /// # Errors
     /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::errors`].
     pub fn run(self, sink: &mut impl ScanSink) -> anyhow::Result<ScanEnd> {
-        let mut verifier = verifier(&self.config, self.nodes.clone())?;
+        let mut verifier = verifier(&self.config, self.nodes.clone(), None)?;
         let rule_column = rule_column(&self.config)?;
         let (mut errors, mut bytes) = (Vec::new(), 0);
         thread::scope(|scope| {

@@ -2,6 +2,7 @@
 
 mod args;
 mod scan;
+mod watch;
 
 use args::{Args, Color, Command};
 use clap::Parser;
@@ -41,7 +42,7 @@ pub fn run() -> ExitCode {
     };
     let exit = match args.command {
         Command::Scan(scan) => scan::run(scan, args.quiet, stdout_colour),
-        Command::Watch(_) => return ExitCode::from(2),
+        Command::Watch(watch) => watch::run(watch, args.quiet, args.verbose, stdout_colour),
     };
     exit.into()
 }

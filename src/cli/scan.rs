@@ -35,8 +35,7 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
-    let today = jiff::Zoned::now().date();
-    let filter = Filter::new(args.kind, &args.table, &config.suppress, today)?;
+    let filter = Filter::new(args.kind, &args.table, &config.suppress)?;
     let scan = match Scan::prepare(ScanInput { sources: args.sources, config }) {
         Ok(scan) => scan,
         Err(ScanError::Usage(error)) => anyhow::bail!(error),
@@ -49,6 +48,7 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
     let mut printer = Printer {
         nodes: scan.nodes().clone(),
         filter,
+        today: jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
         format: args.format,
         colour,
         out: BufWriter::new(io::stdout().lock()),
@@ -86,6 +86,7 @@ fn progress_bar(bytes: u64, quiet: bool) -> ProgressBar {
 struct Printer {
     nodes: Nodes,
     filter: Filter,
+    today: jiff::civil::Date,
     format: Format,
     colour: bool,
     out: BufWriter<StdoutLock<'static>>,
@@ -100,7 +101,7 @@ struct Printer {
 
 impl ScanSink for Printer {
     fn finding(&mut self, finding: &Finding) {
-        match self.filter.fate(finding) {
+        match self.filter.fate(finding, self.today) {
             Fate::Filtered => return,
             Fate::Suppressed => {
                 self.suppressed += 1;
@@ -165,7 +166,7 @@ impl Printer {
                 eprintln!("  suppressed by the configuration: {}", self.suppressed);
             }
         } else {
-            end.errors.iter().for_each(|error| complain(error));
+            summary.incomplete.iter().for_each(|line| complain(line));
         }
         match &self.failed {
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Incomplete,

@@ -160,7 +160,8 @@ impl Config {
         if self.nodes.is_empty() {
             let names: std::collections::BTreeSet<&str> = names.iter().copied().collect();
             if names.len() > nodes::NODES_MAX {
-                let message = format!("{} nodes; a ring has at most 64", names.len());
+                let message =
+                    format!("{} nodes; a ring has at most {}", names.len(), nodes::NODES_MAX);
                 return Err(ConfigError::new("", ValueError { message, hint: None }));
             }
             self.nodes = names.into_iter().map(NodeConfig::named).collect();

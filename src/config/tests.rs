@@ -226,19 +226,19 @@ fn a_scan_keeps_the_configured_nodes() {
 }
 
 #[test]
-fn a_ring_has_at_most_64_nodes() {
-    let names: Vec<String> = (0..65).map(|n| format!("n{n}")).collect();
+fn a_ring_has_at_most_12_nodes() {
+    let names: Vec<String> = (0..13).map(|n| format!("n{n}")).collect();
     let text = |count: usize| names[..count].iter().map(|n| format!("[nodes.{n}]\n")).collect();
-    let text: [String; 2] = [text(64), text(65)];
-    assert_eq!(Config::parse(&text[0], "t").unwrap().nodes.len(), 64);
+    let text: [String; 2] = [text(12), text(13)];
+    assert_eq!(Config::parse(&text[0], "t").unwrap().nodes.len(), 12);
     assert_eq!(
         Config::parse(&text[1], "t").unwrap_err().to_string(),
-        "t:65: nodes.n64: one node more than the 64 that a ring can have\n\
+        "t:13: nodes.n12: one node more than the 12 that a ring can have\n\
          hint: split the ring, one twinlog for each part"
     );
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let error = Config::default().with_scan_nodes(&names).unwrap_err();
-    assert_eq!(error.to_string(), "65 nodes; a ring has at most 64");
+    assert_eq!(error.to_string(), "13 nodes; a ring has at most 12");
 }
 
 #[test]

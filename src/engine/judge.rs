@@ -9,11 +9,11 @@ use super::{
     shown::Place,
 };
 use crate::model::{
-    CommitTime, ConflictKind, Finding, FindingKind, Gtid, Key, NodeIndex, Operation, RowKey,
-    Severity, Transaction, TransactionRef,
+    BlindSpotReason, CommitTime, ConflictKind, Finding, FindingKind, Gtid, GtidSource, Key,
+    NodeIndex, Operation, RowKey, Severity, Transaction, TransactionRef,
 };
 use hashbrown::HashMap;
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 /// A pair of touches on one key that turned out to be in conflict.
 struct Clash {
@@ -29,6 +29,16 @@ struct Clash {
     without_copies: [WithoutCopies; 2],
 }
 
+/// Pairs that are only counted, per table and lower node: how many, the first and the last.
+type Untold = BTreeMap<(u32, NodeIndex), (u64, CommitTime, CommitTime)>;
+
+/// Conflicts of one write with one node's writes to the same row that are told one by one.
+const PAIRS_MAX: u8 = 30;
+
+/// What the rest of them is called.
+const PAIRS: &str = "pairs of conflicting writes to one row, past the first 30 of a write: the row is \
+                     reported, these pairs are only counted";
+
 impl Verifier {
     /// Looks for open originals of other nodes that touch the same keys, in no common order.
     pub(super) fn judge_conflicts(
@@ -38,7 +48,13 @@ impl Verifier {
         tx: &Transaction,
         out: &mut Vec<Report>,
     ) {
-        let clashes = self.clashes(seen, id, tx);
+        let (clashes, untold) = self.clashes(seen, id, tx);
+        for ((table, node), (count, first, last)) in untold {
+            let table = Some(tx.tables[table as usize].full_name());
+            let reason = BlindSpotReason::BoundReached;
+            self.blind_lightly(node, reason, table.clone(), PAIRS, count, first, out);
+            self.blind_lightly(node, reason, table, PAIRS, 0, last, out);
+        }
         for (other, mut clashes) in clashes {
             clashes.sort_by_key(|clash| (clash.table, clash.key.hash));
             for of_table in clashes.chunk_by(|x, y| x.table == y.table) {
@@ -56,14 +72,15 @@ impl Verifier {
         seen: Seen,
         id: OpenId,
         tx: &Transaction,
-    ) -> BTreeMap<OpenId, Vec<Clash>> {
+    ) -> (BTreeMap<OpenId, Vec<Clash>>, Untold) {
+        let mut untold = Untold::new();
         let mut places: HashMap<u128, (usize, Key)> = HashMap::new();
         let mut clashes: BTreeMap<OpenId, Vec<Clash>> = BTreeMap::new();
         let mine: Vec<TouchView> = self.open.touches_of(id).collect();
         let contested = |touch: &&TouchView| self.open.touches_on(touch.key).nth(1).is_some();
         let contested: Vec<TouchView> = mine.iter().filter(contested).copied().collect();
         if contested.is_empty() {
-            return clashes;
+            return (clashes, untold);
         }
         for (at, row) in tx.rows.iter().enumerate() {
             for key in keys_of(row) {
@@ -79,6 +96,16 @@ impl Verifier {
                 if let Some(doubts) = self.unordered(seen, id, &touch, &other) {
                     let (table, mine) = (tx.rows[row].table, touch.operation);
                     let theirs = other.operation;
+                    if self.is_one_too_many(&touch, &other) {
+                        // Whichever of the two is read last: the pair counts the same.
+                        let other = self.open.get(other.owner);
+                        let when = other.committed_at.max(tx.committed_at);
+                        let place = (table, other.origin.min(seen.node));
+                        let (count, first, last) = untold.entry(place).or_insert((0, when, when));
+                        *count += 1;
+                        (*first, *last) = ((*first).min(when), (*last).max(when));
+                        continue;
+                    }
                     let [doubt_mine, doubt_theirs] = doubts;
                     clashes.entry(other.owner).or_default().push(Clash {
                         key,
@@ -96,7 +123,20 @@ impl Verifier {
                 }
             }
         }
-        clashes
+        (clashes, untold)
+    }
+
+    /// Whether one of the two has enough conflicts with the other's node on this key: two counters
+    /// that both sides raise a thousand times in one lag make a million pairs that say the same.
+    ///
+    /// A touch's conflicts with one node's originals are met in the order of that node's stream,
+    /// however the streams are interleaved, so the pairs that are told are always the same ones.
+    fn is_one_too_many(&mut self, mine: &TouchView, theirs: &TouchView) -> bool {
+        let my_node = self.open.get(mine.owner).origin;
+        let their_node = self.open.get(theirs.owner).origin;
+        let of_mine = self.open.count_conflict(mine.id, their_node);
+        let of_theirs = self.open.count_conflict(theirs.id, my_node);
+        of_mine.max(of_theirs) >= PAIRS_MAX
     }
 
     /// `None` when one of the two happened before the other. Otherwise whether this one may have
@@ -113,21 +153,62 @@ impl Verifier {
         let my_place = this.places[other_node.at()];
         let their_place = other.places[seen.node.at()];
         // A stream that has shown the other one has done so before this moment.
-        if their_place.is_some_and(|place| compare(place, seen.ordinal) != Ordering::Greater) {
+        if their_place.is_some_and(|place| place.is_before(seen.ordinal)) {
             return None;
         }
-        let my_order = my_place.map(|place| compare(place, other.ordinal));
-        if my_order == Some(Ordering::Less) {
+        if my_place.is_some_and(|place| place.is_before(other.ordinal)) {
             return None;
         }
-        let (my_ordered, their_ordered) =
-            (this.gtid.source.is_ordered(), other.gtid.source.is_ordered());
-        let may_mine =
-            self.open.note_may_have_passed(mine.id, other_node, mine.may_pass_before(theirs));
-        let may_theirs =
-            self.open.note_may_have_passed(theirs.id, seen.node, theirs.may_pass_before(mine));
-        let undecided_mine = my_order.is_none_or(|order| order == Ordering::Equal);
-        Some([my_ordered && undecided_mine && may_mine, their_ordered && may_theirs])
+        let at_mine = (seen.node, seen.ordinal, this.other_write);
+        let at_theirs = (other_node, other.ordinal, other.other_write);
+        let doubt_mine = self.may_have_passed(id, mine, theirs, at_theirs);
+        Some([doubt_mine, self.may_have_passed(theirs.owner, theirs, mine, at_mine)])
+    }
+
+    /// Whether a transaction may have passed, without a trace, in another node's stream before
+    /// the original `later`, which stands there at `ordinal`; it is not shown there before.
+    ///
+    /// Then it has passed after its last neighbour below. The rows tell whether it can have: as
+    /// `later` found the row, and as the node's other originals in between found it. Where others
+    /// wrote in between, or what was written is not known, they tell nothing.
+    fn may_have_passed(
+        &mut self,
+        id: OpenId,
+        touch: &TouchView,
+        later: &TouchView,
+        (node, ordinal, other_write): (NodeIndex, u64, u64),
+    ) -> bool {
+        let open = self.open.get(id);
+        let stream = &self.streams[node.at()];
+        let after = match open.places[node.at()] {
+            Some(place) => place.after,
+            None => stream.shown.get(&open.source).map_or(0, |log| log.last().1),
+        };
+        if !open.gtid.source.is_ordered() || after >= ordinal {
+            return false;
+        }
+        // Copies of its own source do not stand after its last neighbour below.
+        let written_between = other_write > after;
+        let unknown = written_between || (after == 0 && self.is_start_unknown(node, id));
+        let may = unknown || touch.may_pass_before(later);
+        self.open.note_may_have_passed(touch, (node, after), may)
+    }
+
+    /// Whether a transaction may have passed in a stream before the stream began, and a row may
+    /// have been written there after that, unread.
+    ///
+    /// What its origin had shown by then cannot be such a write, if it is the node's own: the
+    /// node had written it before the transaction came to be. A third node's copy can.
+    fn is_start_unknown(&self, node: NodeIndex, id: OpenId) -> bool {
+        let open = self.open.get(id);
+        let baseline = &self.streams[node.at()].baseline;
+        let third = |source: &GtidSource| match source {
+            GtidSource::MariaDb { server_id, .. } => {
+                *source != open.gtid.source && self.nodes.by_server_id(*server_id) != Some(node)
+            }
+            GtidSource::MySql { .. } => true,
+        };
+        open.was_behind || baseline.iter().any(|(source, _)| third(source))
     }
 
     /// Reports the clashes of two transactions on one table.
@@ -147,12 +228,16 @@ impl Verifier {
             let mine = self.open_reference(id, Some(clash.mine));
             let key = row_key(tx, &tx.rows[clash.row], &clash.key);
             let mut finding = conflict([mine, theirs], key, clash.key.hash);
-            let order = self.order_of(seen, id, other, clash);
+            let mut order = self.order_of(seen, id, other, clash);
+            let logged = |node: NodeIndex| self.streams[node.at()].copies_are_logged;
+            if !order.settle_without_copies(|node| !logged(node)) {
+                continue;
+            }
             finding.certainty = order.certainty();
             finding.outcome = Some(order.outcome());
             finding.more = if at + 1 == told { more } else { 0 };
-            out.push(Report { finding: finding.clone(), news: true });
-            let serial = self.pending.add(finding, 2, Some(order));
+            out.push(Report { finding: finding.clone(), news: true, first: true });
+            let serial = self.add_conflict(finding, 2, order);
             self.open.get_mut(id).findings.push(serial);
             self.open.get_mut(other).findings.push(serial);
         }
@@ -212,13 +297,27 @@ impl Verifier {
                 let mut finding = conflict([mine, theirs], row_key(tx, row, &key), hash);
                 finding.certainty = order.certainty();
                 finding.outcome = Some(order.outcome());
-                out.push(Report { finding: finding.clone(), news: true });
-                let serial = self.pending.add(finding, 1, Some(order));
+                out.push(Report { finding: finding.clone(), news: true, first: true });
+                let serial = self.add_conflict(finding, 1, order);
                 self.open.get_mut(touch.owner).findings.push(serial);
             }
         }
     }
 
+    /// Keeps a conflict, and finds it again when a stream decides it.
+    fn add_conflict(&mut self, finding: Finding, open: usize, order: Order) -> u64 {
+        let doubts = order.sides.iter().filter(|side| side.doubt && side.awaited);
+        let places: Vec<_> = doubts.map(|side| (side.other, side.gtid.source)).collect();
+        let serial = self.pending.add(finding, open, Some(order));
+        for (node, source) in places {
+            let source = self.sources.number(source);
+            self.doubts.entry((node, source)).or_default().push(serial);
+        }
+        serial
+    }
+
+    /// An open original may have passed in the other's stream before that began, without a trace:
+    /// a baseline that names what was logged does not name it. No row that is read tells.
     fn late_order(&self, seen: Seen, id: OpenId) -> Order {
         let open = self.open.get(id);
         let side = |gtid: Gtid, other: NodeIndex, other_ordinal: u64, awaited: bool| Side {
@@ -229,25 +328,19 @@ impl Verifier {
             doubt: false,
             without_copies: WithoutCopies::After,
         };
-        let awaited = open.places[seen.origin.at()].is_none();
+        let place = open.places[seen.origin.at()];
+        let shown = &self.streams[seen.origin.at()].shown;
+        let after_start = match place {
+            Some(place) => place.is_after(0),
+            None => shown.get(&open.source).is_some_and(|log| log.last().1 > 0),
+        };
+        let doubt = open.gtid.source.is_ordered() && !after_start;
         Order {
             sides: [
-                side(open.gtid, seen.origin, 0, awaited),
+                Side { doubt, ..side(open.gtid, seen.origin, 0, place.is_none()) },
                 side(seen.gtid, seen.node, open.ordinal, false),
             ],
         }
-    }
-}
-
-/// Where a transaction took effect, against the one at `ordinal` of the same stream: `Less` is
-/// certainly before, `Greater` certainly after, `Equal` undecided.
-fn compare(place: Place, ordinal: u64) -> Ordering {
-    if place.at < ordinal {
-        Ordering::Less
-    } else if place.after >= ordinal {
-        Ordering::Greater
-    } else {
-        Ordering::Equal
     }
 }
 

@@ -23,7 +23,9 @@
 //! MariaDB logs nothing for an applied change that changes nothing. A later number of the same
 //! domain and server makes that hole certain, and bounds its place in the stream by its
 //! neighbours. A pair that falls within these bounds is undecided by the order alone; then the
-//! row's states decide, or the finding is `possible` (see [`open::TouchView::may_pass_before`]).
+//! row's states decide, or the finding is `possible` (see `may_pass_before` in `open`).
+//! The states tell only while nobody but the node's own originals wrote within the bounds: after
+//! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
 mod coverage;
 mod handover;
@@ -40,6 +42,7 @@ mod tally;
 mod tests;
 
 pub use coverage::{Coverage, StreamCoverage, TableCount};
+pub use open::NODES_MAX;
 pub use ownership::Ownership;
 
 use crate::model::{
@@ -76,7 +79,7 @@ impl Default for Settings {
             shared_key_window_micros: 600_000_000,
             near_conflict_window_micros: 1_000_000,
             group_limit: 1_000,
-            open_keys_max: 50_000_000,
+            open_keys_max: 20_000_000,
             recent_keys_max: 200_000,
         }
     }
@@ -89,6 +92,8 @@ pub struct Report {
     pub finding: Finding,
     /// True when it is new, or its certainty or outcome changed.
     pub news: bool,
+    /// True when it is new.
+    pub first: bool,
 }
 
 /// Judges the transactions of all streams.
@@ -101,7 +106,11 @@ pub struct Verifier {
     open: OpenTable,
     /// Per source: open transactions by sequence number.
     by_sequence: BTreeMap<usize, BTreeMap<u64, OpenId>>,
+    /// Per source: the node it belongs to, as transactions that have rows tell.
+    owners: BTreeMap<usize, NodeIndex>,
     pending: Pending,
+    /// Conflicts that wait for a node's stream to show more of a source, by both.
+    doubts: BTreeMap<(NodeIndex, usize), Vec<u64>>,
     tally: Tally,
     rules_by_table: BTreeMap<TableId, TableRule>,
     coverage: Coverage,
@@ -131,9 +140,9 @@ impl Verifier {
     /// A verifier of these nodes.
     ///
     /// # Input
-    /// At most 16 nodes; names and server ids checked by the configuration.
+    /// At most [`NODES_MAX`] nodes; names and server ids checked by the configuration.
     pub fn new(nodes: Nodes, ownership: Ownership, settings: Settings) -> Self {
-        assert!(nodes.len() <= 16, "the configuration allows at most 16 nodes");
+        assert!(nodes.len() <= NODES_MAX, "the configuration allows no more nodes");
         let window = settings.shared_key_window_micros.max(settings.near_conflict_window_micros);
         let limit = settings.recent_keys_max;
         let streams = nodes.indices().map(|_| Stream::new(RecentCopies::new(window, limit)));
@@ -151,7 +160,9 @@ impl Verifier {
             sources: Sources::default(),
             open: OpenTable::default(),
             by_sequence: BTreeMap::new(),
+            owners: BTreeMap::new(),
             pending: Pending::default(),
+            doubts: BTreeMap::new(),
             tally: Tally::default(),
             rules_by_table: BTreeMap::new(),
             coverage,
@@ -181,6 +192,23 @@ impl Verifier {
         }
     }
 
+    /// Says that a stream's baseline came from its server and names all that was applied there.
+    ///
+    /// The heads of files name only what was logged: a server restored from a backup has more.
+    pub fn baseline_is_whole(&mut self, node: NodeIndex) {
+        self.streams[node.at()].baseline_is_whole = true;
+    }
+
+    /// Says that a node's server does not log what it applies: `log_replica_updates` is OFF.
+    ///
+    /// Its stream shows no copies, so there the row's states alone tell a handover from a conflict.
+    pub fn without_copies(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
+        self.streams[node.at()].copies_are_logged = false;
+        let detail = "log_replica_updates is OFF there: this stream shows no other node's \
+                      transactions, so the order of writes is not in the log";
+        self.blind(node, BlindSpotReason::NoCopies, None, detail.to_owned(), 1, when, out);
+    }
+
     /// Judges the next transaction of a node's stream.
     ///
     /// # Output
@@ -205,7 +233,12 @@ impl Verifier {
         } else {
             self.observe_original(seen, tx, out);
         }
-        if self.streams[node.at()].catches_up_with(&gtid) {
+        let stream = &mut self.streams[node.at()];
+        let shows_all = tx.statements.is_empty() && tx.blind_spots.is_empty();
+        if !shows_all || (origin != node && !tx.rows.is_empty()) {
+            stream.other_write = ordinal;
+        }
+        if stream.catches_up_with(&gtid) {
             self.release_held(node, out);
         }
         self.keep_bound(node, tx.committed_at, out);
@@ -225,7 +258,8 @@ impl Verifier {
         let stream = &mut self.streams[node.at()];
         let after = stream.ordinal;
         stream.ordinal += 1;
-        let place = Place { after, at: stream.ordinal };
+        stream.other_write = stream.ordinal;
+        let place = Place::between(after, stream.ordinal);
         stream.baseline.extend(baseline);
         stream.behind = stream.behind.minus(baseline);
         let hidden: Vec<OpenId> = self
@@ -258,7 +292,13 @@ impl Verifier {
                 .to_owned();
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }
-        self.pending.settle(|node| silent[node.at()], out);
+        let streams = &self.streams;
+        let sources = &mut self.sources;
+        let never_logged = |node: NodeIndex, gtid: Gtid| {
+            let log = streams[node.at()].shown.get(&sources.number(gtid.source));
+            log.is_some_and(|log| log.was_never_logged(gtid.sequence))
+        };
+        self.pending.settle(|node| silent[node.at()], never_logged, out);
         self.tally.settle(out);
     }
 
@@ -313,6 +353,7 @@ impl Verifier {
             log.forget_early();
         }
         stream.own.insert(source, gtid.sequence.max(highest.unwrap_or(0)));
+        self.owners.insert(source, node);
         let newest = &mut self.newest[node.at()];
         *newest = (*newest).max(Some(tx.committed_at));
         let coverage = &mut self.coverage.streams[node.at()];
@@ -341,6 +382,8 @@ impl Verifier {
             tx.coordinates.clone(),
             self.nodes.len(),
         );
+        open.other_write = self.streams[node.at()].other_write;
+        open.was_behind = !self.streams[node.at()].behind.is_empty();
         for (at, other) in self.streams.iter_mut().enumerate() {
             if at == node.at() || !other.begun {
                 continue;
@@ -377,7 +420,10 @@ impl Verifier {
         if before_start {
             self.judge_late_copy(seen, tx, out);
         }
-        self.mark_shown(seen, tx.coordinates.clone(), before_start, out);
+        if !tx.is_empty() {
+            self.owners.insert(source, origin);
+        }
+        self.mark_shown(seen, tx, out);
         if !self.streams[origin.at()].begun {
             let detail = format!("the stream of node {} is not read", self.nodes[origin].name);
             let rows = tx.rows.len().max(1) as u64;
@@ -393,46 +439,75 @@ impl Verifier {
     /// show that GTID again.
     fn observe_empty(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
         if !self.streams[seen.node.at()].own.contains_key(&seen.source) {
-            self.mark_shown(seen, tx.coordinates.clone(), false, out);
+            self.mark_shown(seen, tx, out);
         }
     }
 
     /// Notes that a stream has shown a transaction: the open one becomes shown there, and with an
     /// ordered source all before it have passed.
-    fn mark_shown(
-        &mut self,
-        seen: Seen,
-        coordinates: Coordinates,
-        before_start: bool,
-        out: &mut Vec<Report>,
-    ) {
-        let Seen { node, origin, gtid, source, ordinal } = seen;
+    fn mark_shown(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+        let Seen { node, gtid, source, ordinal, .. } = seen;
+        let coordinates = tx.coordinates.clone();
         let open_here = self.by_sequence.get(&source);
         let found = open_here.and_then(|open| open.get(&gtid.sequence)).copied();
-        let log = self.streams[node.at()].shown.entry(source).or_default();
+        let stream = &mut self.streams[node.at()];
+        let (baseline_is_whole, mut late) = (stream.baseline_is_whole, false);
+        let baseline_names_source = stream.baseline.names(&gtid.source);
+        let log = stream.shown.entry(source).or_default();
         let (last, last_ordinal) = log.last();
-        let mut passed = Vec::new();
-        if gtid.source.is_ordered()
-            && let Some(open) = open_here
-        {
-            passed.extend(
-                open.range(last + 1..gtid.sequence)
-                    .map(|(_, id)| *id)
-                    .filter(|id| self.open.get(*id).places[node.at()].is_none()),
-            );
-        }
         debug_assert!(!gtid.source.is_ordered() || last < gtid.sequence);
-        let read = found.is_some() || before_start || !self.streams[origin.at()].begun;
+        let mut place = Place::between(last_ordinal, ordinal);
+        let mut passed_below = if gtid.source.is_ordered() { gtid.sequence } else { 0 };
+        let heads_tell_all = baseline_is_whole || baseline_names_source;
+        if !heads_tell_all && log.begins_late(gtid.sequence) {
+            place = Place::BASELINE;
+            passed_below = log.certainly_unlogged_below(gtid.source.is_ordered());
+            late = true;
+        }
+        let mut passed = Vec::new();
+        if let Some(open) = open_here.filter(|_| passed_below > last) {
+            let unplaced = |id: &OpenId| self.open.get(*id).places[node.at()].is_none();
+            let open = open.range(last + 1..passed_below).map(|(_, id)| *id);
+            passed.extend(open.filter(unplaced));
+        }
+        let waits = found.is_none() && self.may_be_read_later(seen, tx);
         let copy = EarlyCopy { ordinal, coordinates: coordinates.clone() };
         let log = self.streams[node.at()].shown.entry(source).or_default();
-        log.show(gtid.sequence, copy, !read);
+        log.show(gtid.sequence, copy, waits);
         for id in passed {
-            let place = Place { after: last_ordinal, at: ordinal };
             self.set_place(id, node, place, None, out);
+        }
+        if late {
+            let detail = format!(
+                "this stream begins to show transactions of {} at number {}: what came before was \
+                 never logged there (restored from a backup?) and counts as applied before",
+                gtid.source, gtid.sequence
+            );
+            self.blind_lightly(node, BlindSpotReason::Gap, None, &detail, 1, tx.committed_at, out);
         }
         if let Some(id) = found {
             self.set_place(id, node, Place::exact(ordinal), Some(coordinates), out);
         }
+        if gtid.source.is_ordered() {
+            for finding in self.doubts.remove(&(node, source)).unwrap_or_default() {
+                self.pending.not_before(finding, gtid, node, out);
+            }
+        }
+    }
+
+    /// Whether a transaction's original is still to come, in its origin's stream.
+    ///
+    /// An empty one of MySQL may be one that an operator injected: its server id tells who did,
+    /// not whose GTID it is. That is known from transactions of the source that have rows.
+    fn may_be_read_later(&self, seen: Seen, tx: &Transaction) -> bool {
+        let owner = match tx.is_empty() && !seen.gtid.source.is_ordered() {
+            true => self.owners.get(&seen.source).copied(),
+            false => Some(seen.origin),
+        };
+        owner.is_none_or(|owner| {
+            let stream = &self.streams[owner.at()];
+            stream.begun && !stream.baseline.contains(&seen.gtid)
+        })
     }
 
     /// Notes where an open transaction took effect in another node's stream.
@@ -515,6 +590,8 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) {
         let reference = self.reference(node, tx, origin, None);
+        let stream = &mut self.streams[node.at()];
+        stream.other_write = stream.ordinal;
         if origin.is_some() {
             let detail = "transactions without a GTID: their copies cannot be recognised";
             let rows = tx.rows.len().max(1) as u64;
@@ -573,7 +650,7 @@ impl Verifier {
             transactions: vec![reference],
             ..blank(id, FindingKind::ReplicationLoop, Severity::Critical, tx.committed_at)
         };
-        out.push(Report { finding, news: true });
+        out.push(Report { finding, news: true, first: true });
     }
 }
 
@@ -590,13 +667,27 @@ impl Verifier {
         when: CommitTime,
         out: &mut Vec<Report>,
     ) {
-        let severity = match reason {
-            BlindSpotReason::BoundReached if detail.starts_with(HANDOVERS) => Severity::Info,
-            _ => Severity::Warning,
-        };
         self.coverage.streams[node.at()].missed(reason, count);
-        let kind = FindingKind::BlindSpot;
+        let (kind, severity) = (FindingKind::BlindSpot, Severity::Warning);
         let key = TallyKey { kind, severity, reason: Some(reason), node, table, detail };
+        self.tally.count(key, count, when, None, out);
+    }
+
+    /// A bound that hides nothing but what is itself only worth knowing.
+    #[expect(clippy::too_many_arguments, reason = "the facts of one blind spot")]
+    fn blind_lightly(
+        &mut self,
+        node: NodeIndex,
+        reason: BlindSpotReason,
+        table: Option<String>,
+        detail: &str,
+        count: u64,
+        when: CommitTime,
+        out: &mut Vec<Report>,
+    ) {
+        let (kind, severity) = (FindingKind::BlindSpot, Severity::Info);
+        let (reason, detail) = (Some(reason), detail.to_owned());
+        let key = TallyKey { kind, severity, reason, node, table, detail };
         self.tally.count(key, count, when, None, out);
     }
 
@@ -649,9 +740,6 @@ impl Verifier {
         }
     }
 }
-
-/// How a blind spot that hides only handovers begins: it matters as little as they do.
-const HANDOVERS: &str = "handovers";
 
 /// A settled, certain finding about nothing yet.
 fn blank(id: FindingId, kind: FindingKind, severity: Severity, when: CommitTime) -> Finding {

@@ -29,6 +29,12 @@ pub(super) struct OpenTransaction {
     pub(super) coordinates: Vec<Option<Coordinates>>,
     /// Per node: where it took effect in that node's stream, as far as is known.
     pub(super) places: Vec<Option<Place>>,
+    /// Ordinal of the newest write in the origin's stream before it that no original tells of.
+    pub(super) other_write: u64,
+    /// The origin's stream had not come yet to where all others began.
+    pub(super) was_behind: bool,
+    /// Per node that touches were noted for: the place after which those notes hold.
+    noted: Vec<(NodeIndex, u64)>,
     /// Unsettled findings that this transaction is in.
     pub(super) findings: Vec<u64>,
     /// Counts the transactions that had this place before; tells a stale queue entry.
@@ -53,7 +59,14 @@ struct Touch {
     /// Bit n: this transaction may have passed in node n's stream without leaving a trace,
     /// judged by the row's states that later touches there have seen.
     may_have_passed: u16,
+    /// Part of an update that moves a row to another key.
+    moves: bool,
+    /// Per node: conflicts with touches of its originals, counted up to 255.
+    conflicts: [u8; NODES_MAX],
 }
+
+/// The most nodes of one verifier: what a touch has room for.
+pub const NODES_MAX: usize = 12;
 
 /// A touch as others see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +77,7 @@ pub(super) struct TouchView {
     pub(super) operation: Operation,
     before: PackedState,
     after: PackedState,
+    moves: bool,
 }
 
 impl TouchView {
@@ -71,13 +85,14 @@ impl TouchView {
     /// it.
     ///
     /// MariaDB logs no copy of a change that changes nothing, nor, in IDEMPOTENT mode, of an
-    /// update or delete of a row that is missing.
+    /// update or delete of a row that is missing. A row that moves is skipped for what stands at
+    /// its other key.
     pub(super) fn may_pass_before(&self, later: &TouchView) -> bool {
         let found = later.before;
         let unknown = [self.before, self.after, found].contains(&PARTIAL);
         let missing = found == ABSENT && self.operation != Operation::Insert;
         let unchanged = found == self.after && self.operation != Operation::Delete;
-        unknown || missing || unchanged
+        self.moves || unknown || missing || unchanged
     }
 
     /// Whether `later` found the row exactly as this touch left it.
@@ -176,13 +191,20 @@ impl OpenTable {
     }
 
     /// Adds what one row change of `owner` did to a key; changes of one key add up.
-    pub(super) fn touch(&mut self, owner: OpenId, key: u128, before: RowState, after: RowState) {
+    pub(super) fn touch(
+        &mut self,
+        owner: OpenId,
+        key: u128,
+        [before, after]: [RowState; 2],
+        moves: bool,
+    ) {
         let head = self.find_head(key);
         if let Some(head) = head
             && self.touches[head as usize].owner == owner.0
         {
             let touch = &mut self.touches[head as usize];
             touch.after = pack(after);
+            touch.moves |= moves;
             return;
         }
         let place = self.place_touch(Touch {
@@ -194,6 +216,8 @@ impl OpenTable {
             older_of_key: head.unwrap_or(NONE),
             next_of_owner: self.get(owner).first_touch,
             may_have_passed: 0,
+            moves,
+            conflicts: [0; NODES_MAX],
         });
         self.get_mut(owner).first_touch = place;
         if let Some(head) = head {
@@ -256,14 +280,47 @@ impl OpenTable {
             operation: net_operation(touch.before, touch.after),
             before: touch.before,
             after: touch.after,
+            moves: touch.moves,
         })
     }
 
-    /// Notes that a touch may have passed unseen in `node`'s stream; tells whether it may have.
-    pub(super) fn note_may_have_passed(&mut self, id: TouchId, node: NodeIndex, may: bool) -> bool {
-        let touch = &mut self.touches[id.0 as usize];
+    /// Counts a conflict of a touch with one of a node's originals; gives how many there were.
+    pub(super) fn count_conflict(&mut self, id: TouchId, node: NodeIndex) -> u8 {
+        let count = &mut self.touches[id.0 as usize].conflicts[node.at()];
+        let before = *count;
+        *count = count.saturating_add(1);
+        before
+    }
+
+    /// Notes that a touch may have passed unseen in `node`'s stream, after the place `after`; tells
+    /// whether it may have.
+    pub(super) fn note_may_have_passed(
+        &mut self,
+        view: &TouchView,
+        (node, after): (NodeIndex, u64),
+        may: bool,
+    ) -> bool {
+        self.forget_notes(view.owner, node, after);
+        let touch = &mut self.touches[view.id.0 as usize];
         touch.may_have_passed |= u16::from(may) << node.0;
         touch.may_have_passed >> node.0 & 1 == 1
+    }
+
+    /// Forgets what was noted of a transaction and a node's stream, if that was before `after`:
+    /// the stream has shown meanwhile that it had not passed then.
+    fn forget_notes(&mut self, owner: OpenId, node: NodeIndex, after: u64) {
+        let open = self.get_mut(owner);
+        match open.noted.iter_mut().find(|noted| noted.0 == node) {
+            None => return open.noted.push((node, after)),
+            Some(noted) if noted.1 == after => return,
+            Some(noted) => noted.1 = after,
+        }
+        let mut at = open.first_touch;
+        while at != NONE {
+            let touch = &mut self.touches[at as usize];
+            touch.may_have_passed &= !(1 << node.0);
+            at = touch.next_of_owner;
+        }
     }
 
     /// Takes a transaction out, with its touches.
@@ -324,6 +381,9 @@ impl OpenTransaction {
             committed_at,
             coordinates: known,
             places: vec![None; nodes],
+            other_write: 0,
+            was_behind: false,
+            noted: Vec::new(),
             findings: Vec::new(),
             serial: 0,
             first_touch: NONE,
@@ -366,9 +426,9 @@ mod tests {
             let mut table = OpenTable::default();
             let ids: Vec<_> = (0..3).map(|n| open(&mut table, n)).collect();
             for id in &ids {
-                table.touch(*id, 7, state, state);
-                table.touch(*id, 7, state, RowState::Absent);
-                table.touch(*id, 8, RowState::Absent, state);
+                table.touch(*id, 7, [state, state], false);
+                table.touch(*id, 7, [state, RowState::Absent], false);
+                table.touch(*id, 8, [RowState::Absent, state], false);
             }
             let on_7: Vec<_> = table.touches_on(7).map(|t| t.owner).collect();
             assert_eq!(on_7, [ids[2], ids[1], ids[0]]);

@@ -72,6 +72,19 @@ impl Order {
         }
     }
 
+    /// Decides by the row's states what no copy will show, in streams without copies; false when
+    /// they say that one was written over the other.
+    pub(super) fn settle_without_copies(&mut self, is_silent: impl Fn(NodeIndex) -> bool) -> bool {
+        for side in self.sides.iter_mut().filter(|side| side.awaited && is_silent(side.other)) {
+            match side.without_copies {
+                WithoutCopies::Over => return false,
+                WithoutCopies::Undecided => side.doubt = true,
+                WithoutCopies::After => {}
+            }
+        }
+        true
+    }
+
     pub(super) fn outcome(&self) -> Outcome {
         match self.sides.iter().any(|side| side.awaited) {
             true => Outcome::Pending,
@@ -106,16 +119,44 @@ impl Pending {
         let Some(order) = &mut unsettled.order else { return };
         for side in &mut order.sides {
             if side.gtid == gtid && side.other == node {
+                if place.is_before(side.other_ordinal) {
+                    // It was applied before the stream began, which the stream tells only now.
+                    self.findings.remove(&serial);
+                    return;
+                }
                 side.awaited = false;
-                let certainly_after = side.other_ordinal <= place.after;
-                side.doubt &= !certainly_after;
+                side.doubt &= !place.is_after(side.other_ordinal);
             }
         }
+        Self::tell_change(unsettled, out);
+    }
+
+    /// A stream whose order is kept has shown `gtid`: what comes after it in its source and has
+    /// not been shown there has not passed before.
+    pub(super) fn not_before(
+        &mut self,
+        serial: u64,
+        gtid: Gtid,
+        node: NodeIndex,
+        out: &mut Vec<Report>,
+    ) {
+        let Some(unsettled) = self.findings.get_mut(&serial) else { return };
+        let Some(order) = &mut unsettled.order else { return };
+        for side in &mut order.sides {
+            // What is still awaited there is of a higher number: the lower ones have passed.
+            let after = side.gtid.source == gtid.source && side.awaited && side.other == node;
+            side.doubt &= !after;
+        }
+        Self::tell_change(unsettled, out);
+    }
+
+    fn tell_change(unsettled: &mut Unsettled, out: &mut Vec<Report>) {
+        let Some(order) = &unsettled.order else { return };
         let now = (order.certainty(), Some(order.outcome()));
         let finding = &mut unsettled.finding;
         if (finding.certainty, finding.outcome) != now {
             (finding.certainty, finding.outcome) = now;
-            out.push(Report { finding: finding.clone(), news: true });
+            out.push(Report { finding: finding.clone(), news: true, first: false });
         }
     }
 
@@ -126,27 +167,32 @@ impl Pending {
         if unsettled.open == 0 {
             let gone = self.findings.remove(&serial).expect("it was there");
             let finding = Finding { settled: true, ..gone.finding };
-            out.push(Report { finding, news: false });
+            out.push(Report { finding, news: false, first: false });
         }
     }
 
     /// The end: everything is reported as it stands. In the streams named by `is_silent` no
-    /// copy shows the order; there the row's states tell a handover from a conflict.
-    pub(super) fn settle(&mut self, is_silent: impl Fn(NodeIndex) -> bool, out: &mut Vec<Report>) {
+    /// copy shows the order; there the row's states tell a handover from a conflict. What a
+    /// stream never logged was applied there before it began.
+    pub(super) fn settle(
+        &mut self,
+        is_silent: impl Fn(NodeIndex) -> bool,
+        mut never_logged: impl FnMut(NodeIndex, Gtid) -> bool,
+        out: &mut Vec<Report>,
+    ) {
         for (_, Unsettled { mut finding, order, .. }) in std::mem::take(&mut self.findings) {
-            let sides = order.iter().flat_map(|order| &order.sides);
-            let silent = sides.filter(|side| side.awaited && is_silent(side.other));
-            let says: Vec<WithoutCopies> = silent.map(|side| side.without_copies).collect();
-            if says.contains(&WithoutCopies::Over) {
-                continue;
-            }
-            let undecided = says.contains(&WithoutCopies::Undecided);
-            let news = undecided && finding.certainty == Certainty::Exact;
-            if news {
-                finding.certainty = Certainty::Possible;
+            let mut news = false;
+            if let Some(mut order) = order {
+                let mut awaited = order.sides.iter().filter(|side| side.awaited);
+                let applied_before = awaited.any(|side| never_logged(side.other, side.gtid));
+                if applied_before || !order.settle_without_copies(&is_silent) {
+                    continue;
+                }
+                news = order.certainty() != finding.certainty;
+                finding.certainty = order.certainty();
             }
             finding.settled = true;
-            out.push(Report { finding, news });
+            out.push(Report { finding, news, first: false });
         }
     }
 }

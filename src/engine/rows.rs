@@ -1,8 +1,8 @@
 //! What each row of a transaction is judged for by itself: ownership, handovers, blind spots.
 
 use super::{
-    HANDOVERS, Report, Seen, TableRule, Verifier, blank, handover::RecentCopy, id::IdHasher,
-    open::OpenId, ownership::Verdict,
+    Report, Seen, TableRule, Verifier, blank, handover::RecentCopy, id::IdHasher, open::OpenId,
+    ownership::Verdict,
 };
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingKind, Key, NodeIndex, Operation, OwnerRef,
@@ -103,7 +103,7 @@ impl Verifier {
         open: Option<OpenId>,
         violations: &mut Violations,
     ) {
-        let key = row.and_then(|row| judged_key(row));
+        let key = row.and_then(judged_key);
         let group = violations.groups.entry((kind, table.to_owned())).or_default();
         if let Some(key) = key
             && !violations.told.insert((kind, key.hash))
@@ -154,7 +154,7 @@ impl Verifier {
             }
         }
         for finding in violations.findings {
-            out.push(Report { finding: finding.clone(), news: true });
+            out.push(Report { finding: finding.clone(), news: true, first: true });
             if let Some(id) = open {
                 let serial = self.pending.add(finding, 1, None);
                 self.open.get_mut(id).findings.push(serial);
@@ -204,10 +204,10 @@ impl Verifier {
             };
             use crate::model::RowState::Absent;
             match before.hash == after.hash {
-                true => self.open.touch(id, before.hash, row.before, row.after),
+                true => self.open.touch(id, before.hash, [row.before, row.after], false),
                 false => {
-                    self.open.touch(id, before.hash, row.before, Absent);
-                    self.open.touch(id, after.hash, Absent, row.after);
+                    self.open.touch(id, before.hash, [row.before, Absent], true);
+                    self.open.touch(id, after.hash, [Absent, row.after], true);
                 }
             }
         }
@@ -248,7 +248,7 @@ impl Verifier {
             }
             (group.0, group.1) = (group.0 + 1, out.len());
             let finding = self.handover(seen, tx, row, &key, (kind, copy, operation));
-            out.push(Report { finding, news: true });
+            out.push(Report { finding, news: true, first: true });
         }
         for (_, last, more) in groups.into_values() {
             out[last].finding.more = more;
@@ -317,12 +317,10 @@ impl Verifier {
         recent.remember(copy, keys);
         let forgotten = recent.take_forgotten();
         if forgotten > 0 {
-            let detail = format!(
-                "{HANDOVERS}: more keys than are remembered were written \
-                                  within shared_key_window; conflicts are not affected"
-            );
+            let detail = "handovers: more keys than are remembered were written within \
+                          shared_key_window; conflicts are not affected";
             let reason = BlindSpotReason::BoundReached;
-            self.blind(seen.node, reason, None, detail, forgotten, tx.committed_at, out);
+            self.blind_lightly(seen.node, reason, None, detail, forgotten, tx.committed_at, out);
         }
     }
 
@@ -353,7 +351,7 @@ impl Verifier {
                 more: rows - 1,
                 ..blank(id, kind, Severity::Critical, tx.committed_at)
             };
-            out.push(Report { finding, news: true });
+            out.push(Report { finding, news: true, first: true });
         }
     }
 

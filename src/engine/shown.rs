@@ -8,19 +8,37 @@ use std::collections::BTreeMap;
 /// Places are ordinals of transactions in the stream, from 1; 0 is before the stream began.
 /// `after < place <= at`: for a transaction that the stream shows, `after` is `at - 1` and the
 /// place is certain. For a hole (MariaDB logs nothing for a change that changed nothing) all that
-/// is certain is that it passed between its neighbours.
+/// is certain is that it passed between its neighbours; `after` is 0 where the stream has shown no
+/// neighbour below, and then it may have passed before the stream began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
     pub(super) after: u64,
     pub(super) at: u64,
+    /// The stream shows it: it is no hole.
+    shown: bool,
 }
 
 impl Place {
     /// Before the stream began.
-    pub(super) const BASELINE: Place = Place { after: 0, at: 0 };
+    pub(super) const BASELINE: Place = Place { after: 0, at: 0, shown: false };
 
     pub(super) fn exact(ordinal: u64) -> Place {
-        Place { after: ordinal - 1, at: ordinal }
+        Place { after: ordinal - 1, at: ordinal, shown: true }
+    }
+
+    /// Of a hole: somewhere between its neighbours.
+    pub(super) fn between(after: u64, at: u64) -> Place {
+        Place { after, at, shown: false }
+    }
+
+    /// Certainly before the original at `ordinal`.
+    pub(super) fn is_before(&self, ordinal: u64) -> bool {
+        self.at < ordinal
+    }
+
+    /// Certainly after what stands at `ordinal`, where 0 is before the stream began.
+    pub(super) fn is_after(&self, ordinal: u64) -> bool {
+        self.after >= ordinal && (self.after > 0 || self.shown)
     }
 }
 
@@ -40,12 +58,48 @@ pub(super) struct ShownLog {
     last: (u64, u64),
     /// Ordinal of the copy with the highest sequence number below every waiting one.
     below: u64,
+    /// Transactions below this number were never logged here: see [`ShownLog::begins_late`].
+    unlogged_below: u64,
 }
+
+/// How many transactions at the beginning of a source must be missing to count as a restored
+/// backup; fewer may be holes, or still on their way.
+const PREFIX_MIN: u64 = 16;
+
+/// How far appliers without commit order are taken to run ahead of themselves. MySQL bounds it by
+/// `replica_checkpoint_group`, 512 by default.
+const DISORDER_MAX: u64 = 1024;
 
 impl ShownLog {
     /// The highest sequence number shown, and its ordinal.
     pub(super) fn last(&self) -> (u64, u64) {
         self.last
+    }
+
+    /// Notes that a stream whose head knows nothing of the source begins to show it at `first`.
+    ///
+    /// A server that was restored from a backup has the transactions before, though its log never
+    /// did: not even `gtid_purged` is named by the heads of files. They count as applied before
+    /// the stream began. True when there are such.
+    pub(super) fn begins_late(&mut self, first: u64) -> bool {
+        let late = self.last == (0, 0) && first > PREFIX_MIN;
+        if late {
+            self.unlogged_below = first;
+        }
+        late
+    }
+
+    /// Numbers below this are certainly part of what was never logged here, and not on their way.
+    pub(super) fn certainly_unlogged_below(&self, ordered: bool) -> u64 {
+        match ordered {
+            true => self.unlogged_below,
+            false => self.unlogged_below.saturating_sub(DISORDER_MAX),
+        }
+    }
+
+    /// Whether, now that the stream has ended, a transaction was never logged here.
+    pub(super) fn was_never_logged(&self, sequence: u64) -> bool {
+        sequence < self.unlogged_below
     }
 
     /// Takes note of a copy; `waits` when its original has not been read.
@@ -78,11 +132,14 @@ impl ShownLog {
             self.below = copy.ordinal;
             return Some((Place::exact(copy.ordinal), Some(copy.coordinates)));
         }
+        if sequence < self.certainly_unlogged_below(ordered) {
+            return Some((Place::BASELINE, None));
+        }
         if !ordered || self.last.0 <= sequence {
             return None;
         }
         let at = self.early.first_key_value().map_or(self.last.1, |(_, copy)| copy.ordinal);
-        Some((Place { after: self.below, at }, None))
+        Some((Place::between(self.below, at), None))
     }
 
     /// Forgets copies that wait for originals which will never come.

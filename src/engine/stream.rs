@@ -10,6 +10,10 @@ pub(super) struct Stream {
     pub(super) begun: bool,
     /// What its node had logged (or, live, applied) before the stream began.
     pub(super) baseline: GtidSet,
+    /// The baseline names all that was applied, not only what was logged.
+    pub(super) baseline_is_whole: bool,
+    /// Whether its server logs what it applies, as far as is known.
+    pub(super) copies_are_logged: bool,
     /// Transactions observed so far.
     pub(super) ordinal: u64,
     /// Copies of other nodes' transactions observed so far.
@@ -24,6 +28,9 @@ pub(super) struct Stream {
     /// start, and that conflicts with an original of this stream that everybody else has shown.
     /// So this stream's originals stay open until then.
     pub(super) behind: GtidSet,
+    /// Ordinal of the newest write that no original of its node tells of: a copy, or what the log
+    /// does not show as rows.
+    pub(super) other_write: u64,
     /// Keys that copies touched not long ago.
     pub(super) recent: RecentCopies,
     /// Loops told already.
@@ -37,12 +44,15 @@ impl Stream {
     pub(super) fn new(recent: RecentCopies) -> Self {
         Stream {
             begun: false,
+            baseline_is_whole: false,
+            copies_are_logged: true,
             baseline: GtidSet::default(),
             ordinal: 0,
             copies: 0,
             shown: BTreeMap::new(),
             own: BTreeMap::new(),
             behind: GtidSet::default(),
+            other_write: 0,
             recent,
             loops: BTreeSet::new(),
         }

@@ -38,6 +38,7 @@ impl Tally {
     ) {
         if let Some(finding) = self.0.get_mut(&key) {
             finding.count += count;
+            finding.first_seen = finding.first_seen.min(when);
             finding.last_seen = finding.last_seen.max(when);
             return;
         }
@@ -51,7 +52,7 @@ impl Tally {
         finding.count += count;
         finding.last_seen = finding.last_seen.max(when);
         if fresh {
-            out.push(Report { finding: finding.clone(), news: true });
+            out.push(Report { finding: finding.clone(), news: true, first: true });
         }
     }
 
@@ -59,7 +60,7 @@ impl Tally {
     pub(super) fn settle(&mut self, out: &mut Vec<Report>) {
         for (_, mut finding) in std::mem::take(&mut self.0) {
             finding.settled = true;
-            out.push(Report { finding, news: false });
+            out.push(Report { finding, news: false, first: false });
         }
     }
 }

@@ -151,7 +151,8 @@ fn before_replication_delivers_anything_it_is_pending() {
 #[test]
 fn a_hole_is_decided_by_its_neighbours_or_by_the_rows() {
     let m = Family::Maria;
-    // b logs tb1, then nothing for ta1 (a no-op), then tb2, then ta2: where ta1 passed is bounded only.
+    // b logs tb1, then nothing for ta1 (a no-op), then tb2, then ta2: where ta1 passed is bounded
+    // only.
     let ta1 = tx(m, 1, 1, &[(7, 1, 2)]);
     let ta2 = tx(m, 1, 2, &[(9, 1, 2)]);
     let tb1 = tx(m, 2, 1, &[(7, 1, 2)]);
@@ -173,6 +174,96 @@ fn a_hole_is_decided_by_its_neighbours_or_by_the_rows() {
         [vec![ta1, ta2.clone(), tb1.clone(), tb2.clone()], vec![tb1, ta2, tb2]],
     );
     assert_eq!(found, [("update_update".to_owned(), Certainty::Exact, Outcome::Unknown)]);
+}
+
+/// The same, in a second domain of its origin.
+fn in_domain(domain: u32, mut tx: Transaction) -> Transaction {
+    let server_id = tx.server_id;
+    tx.gtid.as_mut().unwrap().source = GtidSource::MariaDb { domain, server_id };
+    tx
+}
+
+#[test]
+fn what_follows_a_shown_number_has_not_passed_before_it() {
+    let m = Family::Maria;
+    // tb found the row as ta2 leaves it, but b shows ta1 after tb: so ta2 cannot have passed.
+    let ta0 = tx(m, 1, 1, &[(6, 1, 2)]);
+    let ta1 = tx(m, 1, 2, &[(9, 1, 2)]);
+    let ta2 = tx(m, 1, 3, &[(7, 1, 2)]);
+    let tb = tx(m, 2, 1, &[(7, 2, 3)]);
+    let a = vec![ta0.clone(), ta1.clone(), ta2];
+    let found = conflicts(["", ""], [a.clone(), vec![ta0.clone(), tb.clone()]]);
+    assert_eq!(found, [("update_update".to_owned(), Certainty::Possible, Outcome::Pending)]);
+    let found = conflicts(["", ""], [a, vec![ta0, tb, ta1]]);
+    assert_eq!(found, [("update_update".to_owned(), Certainty::Exact, Outcome::Pending)]);
+}
+
+#[test]
+fn a_row_that_moves_is_skipped_for_its_other_key() {
+    let m = Family::Maria;
+    // b has no row 7, so it skips ta1, which moves 7 to 8; then it inserts 8.
+    let mut ta1 = tx(m, 1, 1, &[(7, 1, 2)]);
+    ta1.rows[0].keys.as_mut().unwrap()[1].hash = 8;
+    let ta2 = tx(m, 1, 2, &[(9, 1, 2)]);
+    let tb = tx(m, 2, 1, &[(8, 0, 3)]);
+    let found = conflicts(["", ""], [vec![ta1, ta2.clone(), tb.clone()], vec![tb, ta2]]);
+    assert_eq!(found, [("insert_insert".to_owned(), Certainty::Possible, Outcome::Unknown)]);
+}
+
+#[test]
+fn rows_tell_nothing_where_others_wrote_in_between() {
+    let m = Family::Maria;
+    // b has row 7 as ta1 leaves it, so ta1 passes; then another domain writes it, then tb.
+    let ta1 = tx(m, 1, 1, &[(7, 1, 2)]);
+    let other = in_domain(9, tx(m, 1, 1, &[(7, 2, 3)]));
+    let ta2 = tx(m, 1, 2, &[(9, 1, 2)]);
+    let tb = tx(m, 2, 1, &[(7, 3, 4)]);
+    let a = vec![ta1, other.clone(), ta2.clone(), tb.clone()];
+    let found = conflicts(["", ""], [a, vec![other, tb, ta2]]);
+    assert_eq!(found, [("update_update".to_owned(), Certainty::Possible, Outcome::Unknown)]);
+}
+
+#[test]
+fn a_hole_may_lie_before_the_start_of_a_stream() {
+    let m = Family::Maria;
+    // b had row 7 as ta4 leaves it, so ta4 passed; then tb7 wrote it; then b's stream begins.
+    let (ta4, ta5) = (tx(m, 1, 4, &[(7, 1, 2)]), tx(m, 1, 5, &[(9, 1, 2)]));
+    let (tb7, tb8) = (tx(m, 2, 7, &[(7, 2, 3)]), tx(m, 2, 8, &[(7, 3, 4)]));
+    let a = vec![ta4, ta5.clone(), tb7, tb8.clone()];
+    let found = conflicts(["1-1-3", "1-1-3,2-2-7"], [a, vec![tb8, ta5]]);
+    let possible = ("update_update".to_owned(), Certainty::Possible, Outcome::Unknown);
+    assert_eq!(found, [possible.clone(), possible]);
+}
+
+#[test]
+fn an_injected_transaction_is_shown_wherever_it_is_passed_on() {
+    let node = |name: &str, id| Node {
+        name: name.into(),
+        server_ids: vec![id],
+        has_stream: true,
+        ..Node::default()
+    };
+    let ta = tx(Family::My, 1, 1, &[(7, 0, 1)]);
+    // An operator on b injected ta before b's stream begins; c got the empty one from b.
+    let injected = Transaction { server_id: 2, ..tx(Family::My, 1, 1, &[]) };
+    for c_first in [true, false] {
+        let nodes = Nodes::new(vec![node("a", 1), node("b", 2), node("c", 3)]);
+        let rules = Ownership::new(vec![], Unlisted::Shared).unwrap();
+        let mut verifier = Verifier::new(nodes, rules, Settings::default());
+        let mut baseline = GtidSet::default();
+        baseline.add(&ta.gtid.unwrap());
+        verifier.begin(A, GtidSet::default());
+        verifier.begin(B, baseline);
+        verifier.begin(NodeIndex(2), GtidSet::default());
+        let mut order = [(A, &ta), (NodeIndex(2), &injected)];
+        if c_first {
+            order.reverse();
+        }
+        for (node, tx) in order {
+            verifier.observe(node, tx, &mut Vec::new());
+        }
+        assert_eq!(verifier.open_transactions(), 0, "c first: {c_first}");
+    }
 }
 
 #[test]
@@ -229,4 +320,53 @@ fn the_bound_on_open_keys_is_kept_and_told() {
     let bound =
         out.iter().rfind(|r| r.finding.reason == Some(BlindSpotReason::BoundReached)).unwrap();
     assert_eq!(bound.finding.count, 90);
+}
+
+/// The pair of the last transaction a restored server has from its backup, and what it wrote
+/// before its log shows any copy: no conflict, whatever is read first.
+#[test]
+fn what_came_with_a_backup_was_applied_before_the_stream_began() {
+    for family in [Family::Maria, Family::My] {
+        let ta = tx(family, 1, 2000, &[(7, 1, 2)]);
+        let next = tx(family, 1, 5000, &[(8, 1, 2)]);
+        let tb = tx(family, 2, 1, &[(7, 1, 3)]);
+        let b = vec![tb.clone(), next.clone()];
+        let found = conflicts(["", ""], [vec![ta.clone(), next.clone(), tb.clone()], b]);
+        assert_eq!(found, []);
+        // Three that are missing are holes or on their way, not a backup.
+        let (ta, next) = (tx(family, 1, 2, &[(7, 1, 2)]), tx(family, 1, 5, &[(8, 1, 2)]));
+        let found = conflicts(["", ""], [vec![ta, next.clone(), tb.clone()], vec![tb, next]]);
+        assert_eq!(found.len(), 1);
+    }
+}
+
+#[test]
+fn two_counters_raised_in_one_lag_are_told_thirty_by_thirty() {
+    let count = |a_first: bool| {
+        let mut verifier = verifier(["", ""]);
+        let mut out = Vec::new();
+        let write = |node: u8, n: u64| {
+            let found = 1000 * u128::from(node) + u128::from(n);
+            tx(Family::My, node, n, &[(7, found, found + 1)])
+        };
+        let mut order: Vec<(NodeIndex, Transaction)> = Vec::new();
+        order.extend((1..=40).map(|n| (A, write(1, n))));
+        order.extend((1..=40).map(|n| (B, write(2, n))));
+        if !a_first {
+            order.rotate_left(40);
+        }
+        for (node, tx) in &order {
+            verifier.observe(*node, tx, &mut out);
+        }
+        verifier.finish(&mut out);
+        out.retain(|report| report.finding.settled);
+        let mut ids: Vec<_> = out.iter().map(|report| report.finding.id).collect();
+        ids.sort();
+        let conflicts = out.iter().filter(|r| r.finding.kind == FindingKind::WriteConflict);
+        (conflicts.count(), ids)
+    };
+    let (told, ids) = count(true);
+    assert_eq!(told, 30 * 30);
+    assert_eq!(ids.len(), told + 3, "two sides blind to copies, and pairs only counted");
+    assert_eq!(ids, count(false).1);
 }

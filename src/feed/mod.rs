@@ -5,6 +5,7 @@
 mod continuity;
 mod error;
 mod files;
+pub mod live;
 mod window;
 
 pub use error::FeedError;

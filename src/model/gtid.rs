@@ -164,6 +164,11 @@ impl GtidSet {
         self.ranges.get(source).and_then(|r| r.last()).map(|r| r.1)
     }
 
+    /// True when it holds any GTID of a source.
+    pub fn names(&self, source: &GtidSource) -> bool {
+        self.ranges.contains_key(source)
+    }
+
     /// Sources with their ranges, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (&GtidSource, &[(u64, u64)])> {
         self.ranges.iter().map(|(source, ranges)| (source, ranges.as_slice()))

@@ -32,9 +32,9 @@ pub struct Node {
 pub struct Nodes(Vec<Node>);
 
 impl Nodes {
-    /// Sorts the nodes by name and numbers them. At most 64 nodes.
+    /// Sorts the nodes by name and numbers them. At most 12 nodes.
     pub fn new(mut nodes: Vec<Node>) -> Self {
-        assert!(nodes.len() <= 64, "callers bound the number of nodes");
+        assert!(nodes.len() <= 12, "callers bound the number of nodes");
         nodes.sort_by(|x, y| x.name.cmp(&y.name));
         Nodes(nodes)
     }

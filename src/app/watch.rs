@@ -1,0 +1,440 @@
+//! The daemon: follows live masters and judges what they show.
+
+use super::{
+    filter::{Fate, Filter},
+    judge::{rule_column, verifier},
+};
+use crate::{
+    binlog::event,
+    config::{Config, NodeConfig, Start},
+    engine::{Report, Verifier},
+    feed::{
+        FeedError, FeedItem,
+        live::{
+            DropReason, LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus, follow,
+            server_facts,
+        },
+    },
+    http::{self, Shared},
+    metrics::Metrics,
+    model::{CommitTime, Finding, NodeIndex, Nodes},
+};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tracing::{error, info, warn};
+
+/// What a watch tells while it runs.
+pub trait WatchSink {
+    /// A finding that is new, or whose certainty or outcome changed.
+    fn finding(&mut self, finding: &Finding, nodes: &Nodes);
+    /// All findings of a moment have been given: write them out.
+    fn flush(&mut self);
+}
+
+/// Why a watch could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// Wrong configuration.
+    #[error("{0}")]
+    Usage(String),
+    /// A server that cannot be followed.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// An address that cannot be listened on.
+    #[error("watch.listen = \"{0}\": {1}\n  hint: is another twinlog running? choose another port")]
+    Listen(std::net::SocketAddr, std::io::Error),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// Transactions of one stream that may wait for the judge.
+const WAITING_MAX: usize = 64;
+/// How long the judge waits for a stream that says nothing, before it goes on with the others.
+/// No finding depends on it: it only keeps the streams in step, and so what is held small.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Keys of open transactions held at most: a daemon beside production stays small.
+const OPEN_KEYS_MAX: usize = 5_000_000;
+
+/// Follows all nodes until a signal ends it.
+///
+/// # Errors
+/// What keeps it from starting; once it runs, a lost server is followed again by itself.
+pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), WatchError> {
+    let filter = Filter::new(Vec::new(), &[], &config.suppress)?;
+    let listen = config.watch.listen;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| WatchError::Listen(listen, error))?;
+    let options = live_options(&config)?;
+    let mut nodes = Vec::new();
+    let mut facts = Vec::new();
+    for (of, options) in config.nodes.iter().zip(&options) {
+        let found = server_facts(options).await?;
+        report_facts(&of.name, &found);
+        let mut node = of.to_node(true);
+        learn(&mut node, &found)?;
+        nodes.push(node);
+        facts.push(found);
+    }
+    let nodes = Nodes::new(nodes);
+    check_ids(&nodes, &config)?;
+    let mut judge = Judge::new(&config, nodes, filter)?;
+    judge.note_settings(&facts, sink);
+    let statuses = judge.follow_all(options);
+    let _server = tokio::spawn(http::serve(listener, judge.shared(statuses)));
+    info!(address = %listen, "serving /metrics and /healthz");
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(anyhow::Error::from)?;
+    tokio::select! {
+        () = judge.run(sink) => {}
+        _ = tokio::signal::ctrl_c() => info!("interrupted"),
+        _ = terminate.recv() => info!("told to end"),
+    }
+    sink.flush();
+    Ok(())
+}
+
+fn live_options(config: &Config) -> Result<Vec<LiveOptions>, WatchError> {
+    if config.nodes.len() < 2 {
+        let problem = format!("{}: watch needs two or more nodes", config.origin);
+        return Err(WatchError::Usage(format!("{problem}\n  hint: name them as [nodes.NAME]")));
+    }
+    let rule_column = rule_column(config)?;
+    let options = |of: &NodeConfig| {
+        let url = of.url.clone().ok_or_else(|| {
+            WatchError::Usage(format!(
+                "{}: nodes.{} has no url\n  hint: url = \"mysql://twinlog@host:3306\"",
+                config.origin, of.name
+            ))
+        })?;
+        let password = of.password.as_ref().map(|password| password.read()).transpose();
+        let password = password.map_err(|error| {
+            WatchError::Usage(format!("{}: nodes.{}: {error}", config.origin, of.name))
+        })?;
+        let start = match &config.watch.start {
+            Start::Now => LiveStart::Now,
+            Start::Earliest => LiveStart::Earliest,
+            Start::At(places) => match places.get(&of.name) {
+                Some((file, position)) => LiveStart::At { file: file.clone(), position: *position },
+                None => LiveStart::Now,
+            },
+        };
+        let node = config.node(&of.name).expect("it is one of them");
+        Ok(LiveOptions {
+            node: of.name.clone(),
+            url,
+            password,
+            tls: of.effective_tls(),
+            replica_server_id: config.replica_server_id(node),
+            start,
+            rule_column: rule_column.clone(),
+        })
+    };
+    config.nodes.iter().map(options).collect()
+}
+
+fn report_facts(node: &str, facts: &ServerFacts) {
+    info!(
+        node,
+        version = facts.version,
+        server_id = facts.server_id,
+        row_image = facts.row_image,
+        row_metadata = facts.row_metadata,
+        "connected"
+    );
+    if facts.binlog_format != "ROW" {
+        warn!(
+            node,
+            "binlog_format={}: rows written by statements are blind spots", facts.binlog_format
+        );
+    }
+    if facts.row_metadata != "FULL" {
+        warn!(
+            node,
+            "binlog_row_metadata={}: the log names no keys, so conflicts cannot be seen; \
+             set binlog_row_metadata=FULL",
+            facts.row_metadata
+        );
+    }
+}
+
+fn learn(node: &mut crate::model::Node, facts: &ServerFacts) -> Result<(), WatchError> {
+    if !node.server_ids.is_empty() && !node.server_ids.contains(&facts.server_id) {
+        return Err(WatchError::Usage(format!(
+            "nodes.{}: the server has server id {}, but the configuration gives it {:?}\n  \
+             hint: is the url another node's?",
+            node.name, facts.server_id, node.server_ids
+        )));
+    }
+    if !node.server_ids.contains(&facts.server_id) {
+        node.server_ids.push(facts.server_id);
+    }
+    if let Some(uuid) = facts.server_uuid.filter(|uuid| !node.server_uuids.contains(uuid)) {
+        node.server_uuids.push(uuid);
+    }
+    Ok(())
+}
+
+fn check_ids(nodes: &Nodes, config: &Config) -> Result<(), WatchError> {
+    for (node, of) in nodes.iter() {
+        for id in &of.server_ids {
+            let owner = nodes.by_server_id(*id);
+            if owner != Some(node) {
+                let other = owner.map_or("?", |owner| nodes[owner].name.as_str());
+                return Err(WatchError::Usage(format!(
+                    "nodes {other} and {} are the same server, or share server id {id}\n  \
+                     hint: every master needs a server_id of its own",
+                    of.name
+                )));
+            }
+            if nodes.indices().any(|any| config.replica_server_id(any) == *id) {
+                return Err(WatchError::Usage(format!(
+                    "{}: watch.replica_server_id: {id} is the server id of {}\n  \
+                     hint: choose a number that no server of the ring has",
+                    config.origin, of.name
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One node's stream, at the judge.
+struct Input {
+    node: NodeIndex,
+    receive: mpsc::Receiver<LiveEvent>,
+    waiting: VecDeque<FeedItem>,
+    begun: bool,
+    connected: bool,
+    /// The server has said that it has nothing more to send for now.
+    idle: bool,
+    newest: CommitTime,
+}
+
+impl Input {
+    fn next_time(&self) -> Option<CommitTime> {
+        self.waiting.front().map(|item| match item {
+            FeedItem::Transaction(tx) => tx.committed_at,
+            _ => CommitTime { micros: i64::MIN, whole_seconds: false },
+        })
+    }
+}
+
+/// The verifier, and what it is fed from and tells to.
+struct Judge {
+    verifier: Verifier,
+    nodes: Nodes,
+    inputs: Vec<Input>,
+    metrics: Arc<Metrics>,
+    ready: Arc<AtomicBool>,
+    filter: Filter,
+    reports: Vec<Report>,
+    /// Baselines come from the servers themselves, not from the heads of files.
+    starts_now: bool,
+}
+
+impl Judge {
+    fn new(config: &Config, nodes: Nodes, filter: Filter) -> Result<Self, WatchError> {
+        let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
+        let metrics = Metrics::new(&nodes, reasons, event::kind_names());
+        let metrics = Arc::new(metrics.map_err(anyhow::Error::from)?);
+        Ok(Judge {
+            verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX))?,
+            nodes,
+            inputs: Vec::new(),
+            metrics,
+            ready: Arc::default(),
+            filter,
+            reports: Vec::new(),
+            starts_now: config.watch.start == Start::Now,
+        })
+    }
+
+    /// Starts to follow every node.
+    fn follow_all(&mut self, options: Vec<LiveOptions>) -> Vec<Arc<StreamStatus>> {
+        let mut statuses = Vec::new();
+        for (node, options) in self.nodes.indices().zip(options) {
+            let (send, receive) = mpsc::channel(WAITING_MAX);
+            let status = Arc::<StreamStatus>::default();
+            tokio::spawn(follow(options, send, status.clone()));
+            statuses.push(status);
+            self.inputs.push(Input {
+                node,
+                receive,
+                waiting: VecDeque::new(),
+                begun: false,
+                connected: false,
+                idle: false,
+                newest: CommitTime::default(),
+            });
+        }
+        statuses
+    }
+
+    /// What HTTP reads.
+    fn shared(&self, statuses: Vec<Arc<StreamStatus>>) -> Shared {
+        let names: Vec<String> = self.nodes.iter().map(|(_, node)| node.name.clone()).collect();
+        let metrics = self.metrics.clone();
+        let refresh = move || {
+            for (name, status) in names.iter().zip(&statuses) {
+                let (file, offset) = status.position();
+                metrics.set_position(name, &file, offset);
+                metrics.set_bytes(name, status.bytes());
+                metrics.set_connected(name, status.is_connected());
+                for (kind, count) in status.events_by_kind() {
+                    metrics.set_events(name, kind, count);
+                }
+            }
+        };
+        Shared {
+            metrics: self.metrics.clone(),
+            refresh: Arc::new(refresh),
+            ready: self.ready.clone(),
+        }
+    }
+
+    /// Reports what the servers' settings make impossible to see.
+    fn note_settings(&mut self, facts: &[ServerFacts], sink: &mut impl WatchSink) {
+        let now = now();
+        for (node, facts) in self.nodes.indices().zip(facts) {
+            if !facts.log_replica_updates {
+                self.verifier.without_copies(node, now, &mut self.reports);
+            }
+        }
+        self.tell(sink);
+    }
+
+    /// Judges until all streams have ended, which live ones never do.
+    async fn run(&mut self, sink: &mut impl WatchSink) {
+        loop {
+            let all_begun = self.inputs.iter().all(|input| input.begun);
+            let quiet = |input: &Input| input.waiting.is_empty() && !input.idle;
+            let in_step = !self.inputs.iter().any(quiet);
+            let next = self.next().filter(|_| all_begun);
+            match next {
+                Some(at) if in_step => self.judge_next(at, sink),
+                Some(at) => {
+                    if tokio::time::timeout(PATIENCE, self.receive()).await.is_err() {
+                        self.judge_next(at, sink);
+                    }
+                }
+                None => {
+                    self.tell(sink);
+                    self.receive().await;
+                }
+            }
+        }
+    }
+
+    /// The stream whose next transaction is the oldest.
+    fn next(&self) -> Option<usize> {
+        let times = self.inputs.iter().enumerate().filter_map(|(at, i)| Some((i.next_time()?, at)));
+        times.min().map(|(_, at)| at)
+    }
+
+    /// Waits for an event of a stream that has nothing waiting here.
+    async fn receive(&mut self) {
+        let inputs = &mut self.inputs;
+        let (at, event) = poll_fn(|context| {
+            for (at, input) in inputs.iter_mut().enumerate().filter(|(_, i)| i.waiting.is_empty()) {
+                if let Poll::Ready(Some(event)) = input.receive.poll_recv(context) {
+                    return Poll::Ready((at, event));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        self.take(at, event);
+    }
+
+    fn take(&mut self, at: usize, event: LiveEvent) {
+        let input = &mut self.inputs[at];
+        let name = self.nodes[input.node].name.as_str();
+        match event {
+            LiveEvent::Connected { file, position } => {
+                info!(node = name, file, position, "following");
+                input.connected = true;
+            }
+            LiveEvent::CaughtUp => input.idle = true,
+            LiveEvent::Disconnected { reason, error } => {
+                error!(node = name, reason = reason.as_str(), "{error}");
+                self.metrics.disconnected(name, reason.as_str());
+                (input.connected, input.idle) = (false, false);
+            }
+            LiveEvent::Item(FeedItem::Begin(baseline)) => {
+                self.verifier.begin(input.node, baseline);
+                if self.starts_now {
+                    self.verifier.baseline_is_whole(input.node);
+                }
+                input.begun = true;
+            }
+            LiveEvent::Item(item) => input.waiting.push_back(item),
+        }
+        let ready = self.inputs.iter().all(|input| input.begun && input.connected);
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
+        let input = &mut self.inputs[at];
+        match input.waiting.pop_front() {
+            Some(FeedItem::Transaction(tx)) => {
+                input.newest = input.newest.max(tx.committed_at);
+                self.verifier.observe(input.node, &tx, &mut self.reports);
+                let origin = self.nodes.by_server_id(tx.server_id);
+                let origin = origin.map(|origin| self.nodes[origin].name.as_str());
+                self.metrics.observe(&self.nodes[input.node].name, origin, &tx, now());
+            }
+            Some(FeedItem::Gap { baseline, detail }) => {
+                let (node, newest) = (input.node, input.newest);
+                self.verifier.gap(node, &baseline, detail, newest, &mut self.reports);
+            }
+            Some(FeedItem::Begin(_)) | None => {}
+        }
+        self.tell(sink);
+    }
+
+    /// Tells what is new, and brings the gauges up to date.
+    fn tell(&mut self, sink: &mut impl WatchSink) {
+        let mut told = false;
+        for report in self.reports.drain(..).filter(|report| report.news) {
+            let finding = &report.finding;
+            let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+            match self.filter.fate(finding, today) {
+                Fate::Filtered => continue,
+                Fate::Suppressed => {
+                    self.metrics.suppressed(finding.kind);
+                    continue;
+                }
+                Fate::Told => {}
+            }
+            if report.first {
+                self.metrics.finding(finding, now());
+            }
+            sink.finding(finding, &self.nodes);
+            told = true;
+        }
+        if told {
+            sink.flush();
+        }
+        for (node, of) in self.nodes.iter() {
+            self.metrics.set_pending(&of.name, self.verifier.open_transactions_of(node));
+            if let Some(until) = self.verifier.verified_until(node) {
+                self.metrics.set_verified_until(&of.name, until);
+            }
+        }
+        self.metrics.set_pending_keys(self.verifier.open_keys());
+    }
+}
+
+fn now() -> CommitTime {
+    CommitTime::from_micros(jiff::Timestamp::now().as_microsecond())
+}

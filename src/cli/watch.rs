@@ -1,0 +1,82 @@
+//! `twinlog watch`.
+
+use super::{
+    Exit,
+    args::{WatchArgs, WatchFormat},
+    complain,
+};
+use crate::{
+    app::watch::{WatchError, WatchSink, watch},
+    config::Config,
+    model::{Finding, Nodes},
+    report::{Record, finding_text},
+};
+use std::io::{self, IsTerminal, Write};
+use tracing_subscriber::EnvFilter;
+
+pub(super) fn run(args: WatchArgs, quiet: bool, verbose: bool, colour: bool) -> Exit {
+    let level = match (quiet, verbose) {
+        (true, _) => "warn",
+        (false, true) => "twinlog=debug,info",
+        (false, false) => "info",
+    };
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .with_env_filter(EnvFilter::new(level))
+        .init();
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&error);
+            return Exit::Usage;
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return Exit::Incomplete;
+        }
+    };
+    let mut printer = Printer { format: args.format, colour };
+    let result = runtime.block_on(watch(config, &mut printer));
+    // Streams are in the middle of reading; nobody waits for them.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Exit::Clean,
+        Err(error) => {
+            complain(&error);
+            match error {
+                WatchError::Usage(_) | WatchError::Listen(..) => Exit::Usage,
+                WatchError::Feed(_) | WatchError::Other(_) => Exit::Incomplete,
+            }
+        }
+    }
+}
+
+struct Printer {
+    format: WatchFormat,
+    colour: bool,
+}
+
+impl WatchSink for Printer {
+    fn finding(&mut self, finding: &Finding, nodes: &Nodes) {
+        let text = match self.format {
+            WatchFormat::Text => finding_text(finding, nodes, self.colour),
+            WatchFormat::Ndjson => {
+                serde_json::to_string(&Record::new(finding, nodes)).unwrap_or_default()
+            }
+        };
+        if let Err(error) = writeln!(io::stdout(), "{text}") {
+            tracing::error!("cannot write a finding to stdout: {error}");
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = io::stdout().flush() {
+            tracing::error!("cannot write findings to stdout: {error}");
+        }
+    }
+}

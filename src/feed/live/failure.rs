@@ -1,0 +1,280 @@
+//! Why a connection fails or ends, in words that say what to do.
+
+use super::{FeedError, LiveOptions};
+use crate::{binlog::ReadError, config::TlsMode};
+use mysql_async::{DriverError, Error, IoError, ServerError};
+use std::io::ErrorKind;
+
+/// Why a connection failed or ended; a closed set, for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum DropReason {
+    /// The server cannot be reached.
+    Connect,
+    /// The server refuses the account.
+    Auth,
+    /// The account may not do what is needed.
+    Grant,
+    /// TLS could not be agreed on.
+    Tls,
+    /// The server is set up in a way that cannot be followed, or is another one than before.
+    Server,
+    /// The connection broke.
+    Io,
+    /// Not even heartbeats came.
+    Timeout,
+    /// The server ended the connection: it shuts down, or someone killed the connection.
+    ServerClosed,
+    /// The files that come next are no longer on the server.
+    Purged,
+    /// The server does not have what it had sent: its logs were reset, or it lost their end.
+    Behind,
+    /// An event cannot be read.
+    Data,
+    /// Anything else that the server or the client library reports.
+    Protocol,
+}
+
+impl DropReason {
+    /// All reasons, for metrics that start at zero.
+    pub const ALL: [DropReason; 12] = [
+        DropReason::Connect,
+        DropReason::Auth,
+        DropReason::Grant,
+        DropReason::Tls,
+        DropReason::Server,
+        DropReason::Io,
+        DropReason::Timeout,
+        DropReason::ServerClosed,
+        DropReason::Purged,
+        DropReason::Behind,
+        DropReason::Data,
+        DropReason::Protocol,
+    ];
+
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DropReason::Connect => "connect",
+            DropReason::Auth => "auth",
+            DropReason::Grant => "grant",
+            DropReason::Tls => "tls",
+            DropReason::Server => "server",
+            DropReason::Io => "io",
+            DropReason::Timeout => "timeout",
+            DropReason::ServerClosed => "server_closed",
+            DropReason::Purged => "purged",
+            DropReason::Behind => "behind",
+            DropReason::Data => "data",
+            DropReason::Protocol => "protocol",
+        }
+    }
+}
+
+pub(super) const BEHIND_HINT: &str = "the server's logs were reset, or it crashed and lost their \
+                                      end (sync_binlog=1 prevents that): start this node anew";
+
+/// A reason with its error.
+pub(super) struct Failure {
+    pub(super) reason: DropReason,
+    pub(super) error: FeedError,
+}
+
+/// What was being done when an error came; the same code means different things.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Connecting,
+    Asking,
+    Streaming,
+}
+
+impl Failure {
+    pub(super) fn new(
+        options: &LiveOptions,
+        reason: DropReason,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Failure {
+        let error = FeedError::Server {
+            node: options.node.clone(),
+            url: options.url.to_string(),
+            problem: problem.into(),
+            hint: hint.into(),
+        };
+        Failure { reason, error }
+    }
+
+    pub(super) fn timeout(options: &LiveOptions, what: &str, seconds: u64) -> Failure {
+        let hint = "is the server up, and does a firewall drop the connection?";
+        let problem = format!("{what} for {seconds} seconds");
+        Failure::new(options, DropReason::Timeout, problem, hint)
+    }
+
+    pub(super) fn closed(options: &LiveOptions, what: &str) -> Failure {
+        let hint = "the server shuts down, crashed, or someone ended this connection; \
+                    its error log says more";
+        Failure::new(options, DropReason::ServerClosed, what, hint)
+    }
+
+    pub(super) fn read(options: &LiveOptions, file: &str, offset: u64, source: ReadError) -> Self {
+        let error = FeedError::Read {
+            node: options.node.clone(),
+            file: file.to_owned(),
+            offset,
+            source,
+            hint: "it is asked for again; if this repeats, the file on the server is damaged: \
+                   compare with mysqlbinlog --verify-binlog-checksum",
+        };
+        Failure { reason: DropReason::Data, error }
+    }
+
+    pub(super) fn from_client(
+        options: &LiveOptions,
+        stage: Stage,
+        mariadb: Option<bool>,
+        error: &Error,
+    ) -> Failure {
+        match error {
+            Error::Server(error) => from_server(options, stage, mariadb, error),
+            Error::Io(IoError::Tls(error)) => tls(options, &error.to_string()),
+            Error::Io(IoError::Io(error)) => from_io(options, stage, error),
+            Error::Driver(error) => from_driver(options, error),
+            other => Failure::new(
+                options,
+                DropReason::Protocol,
+                other.to_string(),
+                "please report this, with the server's version",
+            ),
+        }
+    }
+}
+
+fn tls(options: &LiveOptions, problem: &str) -> Failure {
+    // The client library up to 0.37.1 compares the name in "verify-ca", too: its issue 404.
+    let name = options.tls.mode == TlsMode::VerifyCa && problem.contains("not valid for name");
+    let hint = match name {
+        true => {
+            "mode \"verify-ca\" still asks for the host's name in the certificate: issue one that \
+             has it as a subject alternative name"
+        }
+        false => {
+            "tls = { mode = \"verify-ca\", ca = ... } names the authority that signed the \
+             server's certificate; mode = \"required\" asks for none"
+        }
+    };
+    Failure::new(options, DropReason::Tls, format!("TLS: {problem}"), hint)
+}
+
+fn from_io(options: &LiveOptions, stage: Stage, error: &std::io::Error) -> Failure {
+    let text = error.to_string();
+    let closed = matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    );
+    if stage == Stage::Connecting {
+        // The handshake's own errors arrive in this wrapping.
+        if error.kind() == ErrorKind::InvalidData && options.tls.mode != TlsMode::Off {
+            return tls(options, &text);
+        }
+        let hint = "is the server up, is the url right, and does it listen there?";
+        return Failure::new(options, DropReason::Connect, text, hint);
+    }
+    if closed {
+        return Failure::closed(options, &text);
+    }
+    let hint = "the network, or a server that sends what is no binlog; its error log says more";
+    Failure::new(options, DropReason::Io, text, hint)
+}
+
+fn from_driver(options: &LiveOptions, error: &DriverError) -> Failure {
+    let (reason, hint) = match error {
+        DriverError::ConnectionClosed => {
+            return Failure::closed(options, "the server closed the connection");
+        }
+        DriverError::NoClientSslFlagFromServer => {
+            (DropReason::Tls, "the server offers no TLS: set it up there, or tls mode \"off\"")
+        }
+        DriverError::UnknownAuthPlugin { .. }
+        | DriverError::CleartextPluginDisabled
+        | DriverError::MysqlOldPasswordDisabled => (
+            DropReason::Auth,
+            "use an account of caching_sha2_password, mysql_native_password or ed25519",
+        ),
+        _ => (DropReason::Protocol, "please report this, with the server's version"),
+    };
+    Failure::new(options, reason, error.to_string(), hint)
+}
+
+fn from_server(
+    options: &LiveOptions,
+    stage: Stage,
+    mariadb: Option<bool>,
+    error: &ServerError,
+) -> Failure {
+    let user = &options.url.user;
+    let problem = format!("error {}: {}", error.code, error.message);
+    let connecting = stage == Stage::Connecting;
+    let (reason, hint) = match error.code {
+        1045 | 1698 if connecting => (
+            DropReason::Auth,
+            format!(
+                "the password, or the host it is used from, is not that of any account {user}: \
+                 check password_file or password_env of node {}, and on the server: \
+                 SELECT user, host FROM mysql.user WHERE user = '{user}'",
+                options.node
+            ),
+        ),
+        1130 | 1129 => {
+            (DropReason::Auth, format!("create {user}@'<this host>' on the server, or FLUSH HOSTS"))
+        }
+        1862 | 3118 | 4151 => {
+            (DropReason::Auth, format!("unlock {user} or give it a new password on the server"))
+        }
+        1251 | 2059 | 2061 => (
+            DropReason::Auth,
+            "this account's way to log in needs TLS: set tls = { mode = \"required\" } or more"
+                .to_owned(),
+        ),
+        1045 | 1227 | 1142 | 1044 | 1290 => (DropReason::Grant, grant_hint(user, mariadb)),
+        1040 | 1203 => (DropReason::Connect, "raise max_connections on the server".to_owned()),
+        1381 => (DropReason::Server, "set log_bin on the server, and restart it".to_owned()),
+        1053 | 1317 | 1927 | 3169 => return Failure::closed(options, &problem),
+        4052 => (DropReason::Server, same_id_hint(options)),
+        1236 => dump_refused(options, &error.message),
+        _ => (DropReason::Protocol, "the server's error log says more".to_owned()),
+    };
+    Failure::new(options, reason, problem, hint)
+}
+
+fn grant_hint(user: &str, mariadb: Option<bool>) -> String {
+    let grants = match mariadb {
+        Some(true) => "REPLICATION SLAVE, BINLOG MONITOR, SLAVE MONITOR",
+        _ => "REPLICATION SLAVE, REPLICATION CLIENT",
+    };
+    format!("on the server: GRANT {grants} ON *.* TO '{user}'@'<this host>'")
+}
+
+fn same_id_hint(options: &LiveOptions) -> String {
+    let id = options.replica_server_id;
+    format!(
+        "another replica, or another twinlog, uses server id {id}: set watch.replica_server_id \
+         to ids that nothing else uses"
+    )
+}
+
+/// Error 1236 stands for all that a server has against a replica; only its text tells.
+fn dump_refused(options: &LiveOptions, message: &str) -> (DropReason, String) {
+    let says = |text: &str| message.contains(text);
+    if says("purged") || says("Could not find first log file") || says("too old") {
+        let hint = "what comes next is not on the server any more: scan a copy of the files if \
+                    there is one, and start this node anew; keep binlogs longer \
+                    (binlog_expire_logs_seconds)";
+        return (DropReason::Purged, hint.to_owned());
+    }
+    if says("more GTIDs than") || says("not in the master's binlog") || says("diverged") {
+        return (DropReason::Behind, BEHIND_HINT.to_owned());
+    }
+    if says("same server_uuid/server_id") {
+        return (DropReason::Server, same_id_hint(options));
+    }
+    (DropReason::Protocol, "the server's error log says more".to_owned())
+}

@@ -1,0 +1,321 @@
+//! Follows a server's stream, through as many connections as it takes.
+
+use super::{
+    LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus,
+    connect::Session,
+    failure::{DropReason, Failure, Stage},
+    packet::{Arrival, Place, domain_heads, whole_event},
+    preflight::{ensure_followable, ensure_same},
+    progress::{Delivered, is_before},
+};
+use crate::{
+    binlog::{
+        Progress, StreamReader,
+        event::{Header, kind},
+    },
+    feed::FeedItem,
+    model::{GtidSet, Transaction},
+};
+use futures_util::Stream;
+use mysql_async::{BinlogStream, binlog::events::Event};
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::sync::mpsc::Sender;
+
+/// Seconds without an event or heartbeat after which a connection is given up.
+const SILENCE_SECONDS: u64 = 10;
+
+/// Seconds a server has to find where the stream begins; it may have to look into many files.
+const FIRST_EVENT_SECONDS: u64 = 60;
+
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Why following ends: a connection failed, or nobody listens any more.
+enum End {
+    Failed(Failure),
+    Unheard,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        End::Failed(failure)
+    }
+}
+
+/// Follows a server's stream until the receiver is dropped.
+///
+/// # Output
+/// First [`FeedItem::Begin`], then every transaction after it, whole, in the log's order,
+/// each once: a connection that ends is made again, after 100 ms and up to 5 s, and the stream goes
+/// on after the last transaction delivered. What a server says differently after a reconnect is
+/// never papered over: files purged meanwhile ([`DropReason::Purged`]) and logs that
+/// were reset ([`DropReason::Behind`]) are reported, and asked for again, until someone
+/// starts this node anew.
+///
+/// A receiver that does not receive makes the server wait; after ten minutes the server ends
+/// the connection, and it is made again when the receiver goes on.
+///
+/// # Errors
+/// None: all are delivered, as [`LiveEvent::Disconnected`]. A panic of the client library
+/// on what a server sends counts as a broken connection.
+pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<StreamStatus>) {
+    let mut follower = Follower {
+        reader: StreamReader::new("", options.rule_column.clone()),
+        options,
+        send,
+        status,
+        delivered: Delivered::default(),
+        begun: false,
+        headed: false,
+        server: None,
+        place: Place::default(),
+        received: false,
+        bytes: Vec::new(),
+    };
+    let mut delay = BACKOFF_MIN;
+    loop {
+        let end = follower.connect_and_read().await;
+        follower.status.set_connected(false);
+        let End::Failed(Failure { reason, error }) = end else { return };
+        if std::mem::take(&mut follower.received) {
+            delay = BACKOFF_MIN;
+        }
+        if follower.deliver(LiveEvent::Disconnected { reason, error }).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = follower.send.closed() => return,
+        }
+        delay = (delay * 2).min(BACKOFF_MAX);
+    }
+}
+
+struct Follower {
+    options: LiveOptions,
+    send: Sender<LiveEvent>,
+    status: Arc<StreamStatus>,
+    reader: StreamReader,
+    delivered: Delivered,
+    /// [`FeedItem::Begin`] was delivered.
+    begun: bool,
+    /// This connection brought a file's head.
+    headed: bool,
+    /// Who answered first.
+    server: Option<ServerFacts>,
+    place: Place,
+    /// This connection brought events.
+    received: bool,
+    /// The event being read; kept for its capacity.
+    bytes: Vec<u8>,
+}
+
+impl Follower {
+    async fn connect_and_read(&mut self) -> End {
+        match self.connect().await {
+            Err(end) => end,
+            Ok(mut stream) => match self.read(&mut stream).await {
+                Err(end) => end,
+                Ok(never) => match never {},
+            },
+        }
+    }
+
+    async fn connect(&mut self) -> Result<BinlogStream, End> {
+        self.reader.forget_unfinished();
+        self.headed = false;
+        let options = self.options.clone();
+        let mut session = Session::open(&options).await?;
+        let facts = session.facts().await?;
+        ensure_followable(&options, &facts)?;
+        if let Some(before) = &self.server {
+            ensure_same(&options, before, &facts)?;
+        }
+        let mariadb = facts.is_mariadb;
+        self.server = Some(facts);
+        let request = session.plan(&options.start, mariadb, &mut self.delivered).await?;
+        if !self.begun
+            && let Some(baseline) = self.delivered.set.clone()
+        {
+            self.begin(baseline).await?;
+        }
+        Ok(session.dump(&request, mariadb).await?)
+    }
+
+    async fn deliver(&self, event: LiveEvent) -> Result<(), End> {
+        self.send.send(event).await.map_err(|_| End::Unheard)
+    }
+
+    async fn begin(&mut self, baseline: GtidSet) -> Result<(), End> {
+        self.begun = true;
+        self.deliver(LiveEvent::Item(FeedItem::Begin(baseline))).await
+    }
+
+    async fn read(&mut self, stream: &mut BinlogStream) -> Result<std::convert::Infallible, End> {
+        let mut seconds = FIRST_EVENT_SECONDS;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = next_event(stream) => event,
+                () = self.send.closed() => return Err(End::Unheard),
+                () = tokio::time::sleep(Duration::from_secs(seconds)) => {
+                    return Err(Failure::timeout(&self.options, "silence", seconds).into());
+                }
+            };
+            seconds = SILENCE_SECONDS;
+            let event = event.map_err(|failed| self.failure(failed))?;
+            let mut bytes = std::mem::take(&mut self.bytes);
+            whole_event(&event, &mut bytes);
+            drop(event);
+            let taken = self.take(&bytes).await;
+            self.bytes = bytes;
+            taken?;
+        }
+    }
+
+    fn failure(&self, failed: Broken) -> Failure {
+        let mariadb = self.server.as_ref().map(|server| server.is_mariadb);
+        match failed {
+            Broken::Failed(error) => {
+                Failure::from_client(&self.options, Stage::Streaming, mariadb, &error)
+            }
+            Broken::Ended => Failure::closed(&self.options, "the server ended the stream"),
+            Broken::Panicked => Failure::new(
+                &self.options,
+                DropReason::Protocol,
+                format!(
+                    "the server sent what is no event, after {} at {}",
+                    self.place.file(),
+                    self.place.offset()
+                ),
+                "is there a proxy in between? please report this, with the server's version",
+            ),
+        }
+    }
+
+    /// Takes one whole event.
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.status.count_event(bytes.len());
+        let offset = match self.place.arrival(bytes) {
+            Arrival::Ignore => return Ok(()),
+            Arrival::Heartbeat(caught_up) => {
+                self.received = true;
+                return match caught_up {
+                    true => self.deliver(LiveEvent::CaughtUp).await,
+                    false => Ok(()),
+                };
+            }
+            Arrival::Enter(file, offset) => return self.enter(&file, offset).await,
+            Arrival::Logged(offset) => offset,
+        };
+        self.received = true;
+        let progress = self
+            .reader
+            .event(bytes, offset)
+            .map_err(|error| Failure::read(&self.options, self.place.file(), offset, error))?;
+        self.status.set_position(self.place.file(), self.place.offset());
+        match progress {
+            Progress::Nothing => {}
+            Progress::Rotate { file, position } => self.enter_file(&file, position).await?,
+            Progress::Baseline(head) => self.head(head, bytes).await?,
+            Progress::Transaction(transaction) => self.transaction(transaction).await?,
+        }
+        self.begin_where_asked().await
+    }
+
+    /// The server says where it goes on: when it begins to send, and at every new file.
+    async fn enter(&mut self, file: &str, offset: u64) -> Result<(), End> {
+        self.enter_file(file, offset).await?;
+        if !self.status.is_connected() {
+            self.status.set_connected(true);
+            let file = file.to_owned();
+            self.deliver(LiveEvent::Connected { file, position: offset }).await?;
+        }
+        Ok(())
+    }
+
+    async fn enter_file(&mut self, file: &str, offset: u64) -> Result<(), End> {
+        self.place.enter(file, offset);
+        self.reader.enter_file(file);
+        self.status.set_position(self.place.file(), offset);
+        Ok(())
+    }
+
+    async fn head(&mut self, head: GtidSet, bytes: &[u8]) -> Result<(), End> {
+        self.headed = true;
+        let is_list = Header::read(bytes).is_ok_and(|header| header.kind == kind::GTID_LIST);
+        let missing = self.delivered.head(&head);
+        if is_list && (!self.begun || !missing.is_empty()) {
+            self.delivered.take_positions(&domain_heads(bytes));
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let detail = format!("before {}: the server did not send {missing}", self.place.file());
+        self.deliver(LiveEvent::Item(FeedItem::Gap { baseline: head, detail })).await
+    }
+
+    async fn transaction(&mut self, transaction: Box<Transaction>) -> Result<(), End> {
+        let at = &transaction.coordinates;
+        if !self.begun && is_before(&self.options.start, &at.file, at.start) {
+            self.delivered.skip(&transaction);
+            return Ok(());
+        }
+        if !self.begun {
+            let baseline = self.delivered.begin_gathered();
+            self.begin(baseline).await?;
+        }
+        if !self.delivered.transaction(&transaction) {
+            return Ok(());
+        }
+        self.status.count_transaction();
+        self.deliver(LiveEvent::Item(FeedItem::Transaction(transaction))).await
+    }
+
+    /// Delivers the baseline as soon as all before the beginning has been read.
+    async fn begin_where_asked(&mut self) -> Result<(), End> {
+        if self.begun || self.reader.unfinished().is_some() {
+            return Ok(());
+        }
+        let reached = match &self.options.start {
+            LiveStart::Now => false,
+            LiveStart::Earliest => true,
+            start => !is_before(start, self.place.file(), self.place.offset()),
+        };
+        if reached && self.headed {
+            let baseline = self.delivered.begin_gathered();
+            self.begin(baseline).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What ends a stream of events.
+enum Broken {
+    Failed(mysql_async::Error),
+    Ended,
+    Panicked,
+}
+
+/// The next event. The client library may panic on a packet that is no event; its state is not
+/// used after that.
+async fn next_event(stream: &mut BinlogStream) -> Result<Event, Broken> {
+    poll_fn(|context| {
+        let poll = AssertUnwindSafe(|| Pin::new(&mut *stream).poll_next(context));
+        match catch_unwind(poll) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Some(Ok(event)))) => Poll::Ready(Ok(event)),
+            Ok(Poll::Ready(Some(Err(error)))) => Poll::Ready(Err(Broken::Failed(error))),
+            Ok(Poll::Ready(None)) => Poll::Ready(Err(Broken::Ended)),
+            Err(_) => Poll::Ready(Err(Broken::Panicked)),
+        }
+    })
+    .await
+}

@@ -1,0 +1,83 @@
+//! Streams from live servers, over the protocol that replicas speak.
+//!
+//! twinlog registers as a replica and is sent what the server logs. It asks no more of the server
+//! than a replica does, and sets nothing but variables of its own session.
+
+mod connect;
+mod failure;
+mod follow;
+mod packet;
+mod preflight;
+mod progress;
+mod request;
+mod status;
+
+pub use failure::DropReason;
+pub use follow::follow;
+pub use preflight::{ServerFacts, server_facts};
+pub use status::StreamStatus;
+
+use super::{FeedError, FeedItem};
+use crate::{
+    binlog::RuleColumn,
+    config::{MysqlUrl, Secret, TlsConfig},
+};
+
+/// Which server to follow, and how.
+#[derive(Clone)]
+pub struct LiveOptions {
+    /// The node's name.
+    pub node: String,
+    /// Where it listens.
+    pub url: MysqlUrl,
+    /// The account's password; none for an account without one.
+    pub password: Option<Secret>,
+    /// How the connection is protected.
+    pub tls: TlsConfig,
+    /// The id to register with. A server drops a replica when another one comes with the same
+    /// id, so it must be used by nothing else in the ring.
+    pub replica_server_id: u32,
+    /// Where to begin.
+    pub start: LiveStart,
+    /// Which column a row ownership rule asks for.
+    pub rule_column: RuleColumn,
+}
+
+/// Where a stream begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LiveStart {
+    /// With the first transaction that is not yet in the log.
+    Now,
+    /// With the oldest file that the server still has.
+    Earliest,
+    /// With the first transaction of this file that begins at this offset or later.
+    At {
+        /// The file's base name.
+        file: String,
+        /// The offset, in bytes.
+        position: u64,
+    },
+}
+
+/// What following a server brings.
+#[derive(Debug)]
+pub enum LiveEvent {
+    /// The server sends, from here.
+    Connected {
+        /// The file's base name.
+        file: String,
+        /// The offset, in bytes.
+        position: u64,
+    },
+    /// The stream itself, as files would give it.
+    Item(FeedItem),
+    /// The server has nothing more to send. Told again every second while that is so.
+    CaughtUp,
+    /// The connection has ended or could not be made; the next attempt follows by itself.
+    Disconnected {
+        /// Why, for a metric.
+        reason: DropReason,
+        /// Why, for a person.
+        error: FeedError,
+    },
+}

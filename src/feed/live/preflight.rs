@@ -1,0 +1,136 @@
+//! What a server says of itself before its stream is read.
+
+use super::{
+    FeedError, LiveOptions,
+    connect::Session,
+    failure::{DropReason, Failure},
+};
+use crate::model::parse_uuid;
+use std::collections::BTreeMap;
+
+/// What a server says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerFacts {
+    /// Its version, as it names itself.
+    pub version: String,
+    /// MariaDB, and not MySQL.
+    pub is_mariadb: bool,
+    /// Its `server_id`.
+    pub server_id: u32,
+    /// Its `server_uuid`; MariaDB has none.
+    pub server_uuid: Option<[u8; 16]>,
+    /// It writes a binary log.
+    pub log_bin: bool,
+    /// It logs what it applies.
+    pub log_replica_updates: bool,
+    /// `binlog_format`, upper case; `ROW` where the server no longer has the variable.
+    pub binlog_format: String,
+    /// `binlog_row_image`, upper case.
+    pub row_image: String,
+    /// `binlog_row_metadata`, upper case; empty where the server does not know it.
+    pub row_metadata: String,
+    /// `gtid_mode`, upper case; MariaDB has none.
+    pub gtid_mode: Option<String>,
+    /// `binlog_checksum`, upper case.
+    pub checksum: String,
+}
+
+/// Variables asked for; servers know either the one or the other name of a thing.
+const VARIABLES: [&str; 11] = [
+    "version",
+    "server_id",
+    "server_uuid",
+    "log_bin",
+    "log_replica_updates",
+    "log_slave_updates",
+    "binlog_format",
+    "binlog_row_image",
+    "binlog_row_metadata",
+    "gtid_mode",
+    "binlog_checksum",
+];
+
+/// Asks a server what it is.
+///
+/// # Errors
+/// [`FeedError::Server`]: it cannot be reached, or refuses the account.
+pub async fn server_facts(options: &LiveOptions) -> Result<ServerFacts, FeedError> {
+    let facts = async {
+        let mut session = Session::open(options).await?;
+        session.facts().await
+    };
+    facts.await.map_err(|failure: Failure| failure.error)
+}
+
+impl Session<'_> {
+    pub(super) async fn facts(&mut self) -> Result<ServerFacts, Failure> {
+        let names = VARIABLES.map(|name| format!("'{name}'")).join(",");
+        let statement = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})");
+        let rows = self.rows::<(String, Option<String>)>(&statement).await?;
+        let facts = read_facts(rows.into_iter().collect());
+        self.mariadb = Some(facts.is_mariadb);
+        Ok(facts)
+    }
+}
+
+fn read_facts(variables: BTreeMap<String, Option<String>>) -> ServerFacts {
+    let text = |name: &str| variables.get(name).cloned().flatten();
+    let upper = |name: &str| text(name).map(|value| value.to_ascii_uppercase());
+    let on = |name: &str| upper(name).is_some_and(|value| value == "ON" || value == "1");
+    let version = text("version").unwrap_or_default();
+    ServerFacts {
+        is_mariadb: version.contains("MariaDB"),
+        version,
+        server_id: text("server_id").and_then(|id| id.parse().ok()).unwrap_or(0),
+        server_uuid: text("server_uuid").and_then(|uuid| parse_uuid(&uuid)),
+        log_bin: on("log_bin"),
+        log_replica_updates: on("log_replica_updates") || on("log_slave_updates"),
+        binlog_format: upper("binlog_format").unwrap_or_else(|| "ROW".to_owned()),
+        row_image: upper("binlog_row_image").unwrap_or_default(),
+        row_metadata: upper("binlog_row_metadata").unwrap_or_default(),
+        gtid_mode: upper("gtid_mode"),
+        checksum: upper("binlog_checksum").unwrap_or_default(),
+    }
+}
+
+/// Refuses a server that cannot be followed.
+pub(super) fn ensure_followable(options: &LiveOptions, facts: &ServerFacts) -> Result<(), Failure> {
+    let refuse =
+        |problem: &str, hint: &str| Err(Failure::new(options, DropReason::Server, problem, hint));
+    if !facts.log_bin {
+        return refuse(
+            "the server writes no binary log",
+            "set log_bin (and log_slave_updates, or log_replica_updates), and restart it",
+        );
+    }
+    if facts.server_id == options.replica_server_id {
+        let problem = format!("server id {} is the server's own", facts.server_id);
+        return refuse(&problem, "set watch.replica_server_id to ids that no server has");
+    }
+    let gtid_mode = facts.gtid_mode.as_deref().unwrap_or("OFF");
+    if !facts.is_mariadb && gtid_mode != "ON" {
+        return refuse(
+            &format!("gtid_mode is {gtid_mode}: its transactions cannot be told apart"),
+            "set gtid_mode=ON and enforce_gtid_consistency=ON on all nodes (it can be done step \
+             by step, without a restart)",
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a server that is not the one that was followed before.
+pub(super) fn ensure_same(
+    options: &LiveOptions,
+    before: &ServerFacts,
+    now: &ServerFacts,
+) -> Result<(), Failure> {
+    if (before.server_id, before.server_uuid) == (now.server_id, now.server_uuid) {
+        return Ok(());
+    }
+    let problem = format!(
+        "another server answers: server id {}, where it was {}",
+        now.server_id, before.server_id
+    );
+    let hint = "a node's url must always lead to the same server, not to whichever is active";
+    Err(Failure::new(options, DropReason::Server, problem, hint))
+}

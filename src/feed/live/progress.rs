@@ -1,0 +1,99 @@
+//! What has been delivered of a stream: where it goes on, and what may not come twice.
+
+use super::LiveStart;
+use crate::model::{Gtid, GtidSet, GtidSource, Transaction};
+use std::collections::BTreeMap;
+
+/// What the receiver has been given.
+#[derive(Default)]
+pub(super) struct Delivered {
+    /// The baseline and every transaction since; `None` until the baseline was delivered.
+    pub(super) set: Option<GtidSet>,
+    /// MySQL: what `gtid_purged` had before the stream was begun. Some of it may be in no log at
+    /// all (a restored backup's), so no file's head names it; yet the server insists that
+    /// a replica has it.
+    pub(super) purged: GtidSet,
+    /// MariaDB: per domain, the last GTID delivered or in the baseline. A position cannot be
+    /// derived from the set, since which server was the last in a domain is not in there.
+    pub(super) positions: BTreeMap<u32, Gtid>,
+    /// The baseline as far as it is known, before it can be delivered.
+    gathering: GtidSet,
+}
+
+impl Delivered {
+    /// Forgets a beginning that was not finished: it comes again whole.
+    pub(super) fn restart(&mut self) {
+        if self.set.is_none() {
+            *self = Delivered::default();
+        }
+    }
+
+    /// Takes a baseline.
+    pub(super) fn begin(&mut self, baseline: GtidSet) {
+        self.set = Some(baseline);
+    }
+
+    /// Takes the baseline gathered.
+    pub(super) fn begin_gathered(&mut self) -> GtidSet {
+        let baseline = std::mem::take(&mut self.gathering);
+        self.set = Some(baseline.clone());
+        baseline
+    }
+
+    /// Takes a file's head; returns what is missing before it.
+    pub(super) fn head(&mut self, head: &GtidSet) -> GtidSet {
+        let Some(set) = &mut self.set else {
+            self.gathering.extend(head);
+            return GtidSet::default();
+        };
+        let missing = head.minus(set);
+        set.extend(&missing);
+        missing
+    }
+
+    /// Takes MariaDB's last GTIDs per domain, as a file's head names them.
+    pub(super) fn take_positions(&mut self, heads: &[(u32, u32, u64)]) {
+        for &(domain, server_id, sequence) in heads {
+            let source = GtidSource::MariaDb { domain, server_id };
+            self.positions.insert(domain, Gtid { source, sequence });
+        }
+    }
+
+    /// Takes a transaction that is before the beginning.
+    pub(super) fn skip(&mut self, transaction: &Transaction) {
+        if let Some(gtid) = &transaction.gtid {
+            add(&mut self.gathering, gtid);
+            self.moved_to(gtid);
+        }
+    }
+
+    /// Takes a transaction; false when it was delivered before.
+    pub(super) fn transaction(&mut self, transaction: &Transaction) -> bool {
+        let Some(gtid) = &transaction.gtid else { return true };
+        self.moved_to(gtid);
+        add(self.set.get_or_insert_default(), gtid)
+    }
+
+    fn moved_to(&mut self, gtid: &Gtid) {
+        if let GtidSource::MariaDb { domain, .. } = gtid.source {
+            self.positions.insert(domain, *gtid);
+        }
+    }
+}
+
+/// Adds a GTID; false when it was there and cannot come again. MariaDB may log numbers out of
+/// order (`gtid_strict_mode=OFF`), so there a smaller number is no sign of a repetition.
+fn add(set: &mut GtidSet, gtid: &Gtid) -> bool {
+    match gtid.source.is_ordered() {
+        true => {
+            set.add_up_to(gtid);
+            true
+        }
+        false => set.add(gtid),
+    }
+}
+
+/// Whether a transaction that begins there is before the beginning that was asked for.
+pub(super) fn is_before(start: &LiveStart, file: &str, offset: u64) -> bool {
+    matches!(start, LiveStart::At { file: first, position } if first == file && offset < *position)
+}

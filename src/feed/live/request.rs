@@ -1,0 +1,201 @@
+//! What is asked of a server so that it sends exactly what comes next.
+
+use super::{
+    LiveStart,
+    connect::{Session, within},
+    failure::{BEHIND_HINT, DropReason, Failure, Stage},
+    progress::Delivered,
+};
+use crate::model::{Gtid, GtidSet, GtidSource};
+use mysql_async::{BinlogStream, BinlogStreamRequest, Sid};
+
+/// Nanoseconds after which a server that has nothing to send says so.
+const HEARTBEAT_NANOS: u64 = 1_000_000_000;
+
+/// Seconds that a server waits for us to take what it sends. The reader of a stream that is ahead
+/// waits for the others, and the default of 60 would end many a connection in the meantime.
+const WRITE_SECONDS: u32 = 600;
+
+/// How often a consistent baseline is asked of a MariaDB server that commits meanwhile.
+const SNAPSHOT_TRIES: usize = 1000;
+
+/// From where a server shall send.
+pub(super) enum Request {
+    /// What is not in this set (MySQL).
+    NotIn(GtidSet),
+    /// What follows these GTIDs, one per domain (MariaDB).
+    After(Vec<Gtid>),
+    /// A file, from its head; an empty name is the oldest.
+    File(String),
+}
+
+impl Session<'_> {
+    /// Says what comes next, and takes a baseline where the stream begins now.
+    pub(super) async fn plan(
+        &mut self,
+        start: &LiveStart,
+        mariadb: bool,
+        delivered: &mut Delivered,
+    ) -> Result<Request, Failure> {
+        delivered.restart();
+        if delivered.set.is_some() && mariadb {
+            self.ensure_holds(delivered).await?;
+        }
+        if delivered.set.is_none() {
+            match start {
+                LiveStart::Now if mariadb => self.snapshot_mariadb(delivered).await?,
+                LiveStart::Now => {
+                    // Read once: the dump sends what is not in it, so nothing falls in between.
+                    let executed = self.set_of("SELECT @@GLOBAL.gtid_executed").await?;
+                    delivered.begin(executed);
+                }
+                LiveStart::Earliest | LiveStart::At { .. } => {
+                    if !mariadb {
+                        delivered.purged = self.set_of("SELECT @@GLOBAL.gtid_purged").await?;
+                    }
+                    return Ok(Request::File(match start {
+                        LiveStart::At { file, .. } => file.clone(),
+                        _ => String::new(),
+                    }));
+                }
+            }
+        }
+        if mariadb {
+            return Ok(Request::After(delivered.positions.values().copied().collect()));
+        }
+        let mut set = delivered.set.clone().unwrap_or_default();
+        set.extend(&delivered.purged);
+        Ok(Request::NotIn(set))
+    }
+
+    /// Takes the baseline of a MariaDB server and the position that belongs to it.
+    ///
+    /// `gtid_slave_pos` names what was applied and perhaps not logged. It is read first: read
+    /// later, it could name a transaction that the stream is still to show. Position and state of
+    /// the log are two variables, and a commit may come between; it would be in the baseline and
+    /// in the stream, or in neither. So the position is read before and after the state, in one
+    /// expression, until it has not moved.
+    async fn snapshot_mariadb(&mut self, delivered: &mut Delivered) -> Result<(), Failure> {
+        let mut baseline = self.set_of("SELECT @@GLOBAL.gtid_slave_pos").await?;
+        for _ in 0..SNAPSHOT_TRIES {
+            let snapshot = self
+                .value(
+                    "SELECT CONCAT_WS(';', @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_binlog_state, \
+                     @@GLOBAL.gtid_binlog_pos)",
+                )
+                .await?;
+            let parts: Vec<&str> = snapshot.split(';').collect();
+            let [before, state, after] = parts.as_slice() else { continue };
+            if before != after {
+                continue;
+            }
+            let (position, state) = (self.parse(before)?, self.parse(state)?);
+            if !position.minus(&state).is_empty() {
+                continue;
+            }
+            for (source, ranges) in position.iter() {
+                if let (GtidSource::MariaDb { domain, server_id }, Some(last)) =
+                    (*source, ranges.last())
+                {
+                    delivered.take_positions(&[(domain, server_id, last.1)]);
+                }
+            }
+            baseline.extend(&state);
+            delivered.begin(baseline);
+            return Ok(());
+        }
+        let hint = "it is asked again; or start this node at coordinates (SHOW MASTER STATUS)";
+        let problem = "the server commits too fast to read position and state of its log";
+        Err(Failure::new(self.options, DropReason::Server, problem, hint))
+    }
+
+    /// Refuses a MariaDB server that does not know what it had sent. It would not refuse us: where
+    /// it has nothing in a domain, it passes over all that comes there up to our position, and
+    /// says nothing.
+    async fn ensure_holds(&mut self, delivered: &Delivered) -> Result<(), Failure> {
+        let state = self.set_of("SELECT @@GLOBAL.gtid_binlog_state").await?;
+        match delivered.positions.values().find(|gtid| !state.contains(gtid)) {
+            None => Ok(()),
+            Some(lost) => {
+                let problem = format!("the server had sent {lost}, and its log no longer has it");
+                Err(Failure::new(self.options, DropReason::Behind, problem, BEHIND_HINT))
+            }
+        }
+    }
+
+    async fn set_of(&mut self, statement: &str) -> Result<GtidSet, Failure> {
+        let text = self.value(statement).await?;
+        self.parse(&text)
+    }
+
+    fn parse(&self, text: &str) -> Result<GtidSet, Failure> {
+        text.parse().map_err(|error: crate::model::ParseGtidError| {
+            let hint = "please report this, with the server's version";
+            Failure::new(self.options, DropReason::Protocol, error.to_string(), hint)
+        })
+    }
+
+    /// Makes this connection a stream.
+    pub(super) async fn dump(
+        mut self,
+        request: &Request,
+        mariadb: bool,
+    ) -> Result<BinlogStream, Failure> {
+        let mut sets = vec![format!("@master_heartbeat_period = {HEARTBEAT_NANOS}")];
+        match mariadb {
+            true => sets.push("@mariadb_slave_capability = 4".to_owned()),
+            // The client library sets `@master_binlog_checksum` itself.
+            false => sets.extend([
+                format!("@source_heartbeat_period = {HEARTBEAT_NANOS}"),
+                "@source_binlog_checksum = 'CRC32'".to_owned(),
+            ]),
+        }
+        if let Request::After(positions) = request {
+            let state: Vec<String> = positions.iter().map(Gtid::to_string).collect();
+            sets.push(format!("@slave_connect_state = '{}'", state.join(",")));
+            sets.push("@slave_gtid_strict_mode = 0, @slave_gtid_ignore_duplicates = 0".to_owned());
+        }
+        sets.push(format!("SESSION net_write_timeout = {WRITE_SECONDS}"));
+        self.set(&format!("SET {}", sets.join(", "))).await?;
+        let Session { options, conn, mariadb } = self;
+        let sids = match request {
+            Request::NotIn(set) => sids(set),
+            _ => Vec::new(),
+        };
+        let mut dump = BinlogStreamRequest::new(options.replica_server_id);
+        match request {
+            Request::NotIn(_) => dump = dump.with_gtid().with_gtid_set(sids),
+            Request::File(file) => dump = dump.with_filename(file.as_bytes()),
+            Request::After(_) => {}
+        }
+        let stream = within(options, "no answer", conn.get_binlog_stream(dump)).await?;
+        stream.map_err(|error| Failure::from_client(options, Stage::Streaming, mariadb, &error))
+    }
+}
+
+/// A set in the client library's words.
+fn sids(set: &GtidSet) -> Vec<Sid<'static>> {
+    let text = |(source, ranges): (&GtidSource, &[(u64, u64)])| {
+        let ranges: Vec<String> = ranges.iter().map(|(a, b)| format!("{a}-{b}")).collect();
+        format!("{source}:{}", ranges.join(":"))
+    };
+    set.iter().filter_map(|member| text(member).parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_reach_the_client_library_whole() {
+        let set: GtidSet = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:1-4:6:tag:1-2".parse().unwrap();
+        let sids = sids(&set);
+        let ranges = |sid: &Sid<'_>| -> Vec<(u64, u64)> {
+            sid.intervals().iter().map(|range| (range.start(), range.end())).collect()
+        };
+        assert_eq!(sids.len(), 2);
+        assert_eq!(ranges(&sids[0]), [(1, 5), (6, 7)]);
+        assert_eq!(ranges(&sids[1]), [(1, 3)]);
+        assert!(sids[0].tag().is_none() && sids[1].tag().is_some());
+    }
+}

@@ -1,0 +1,29 @@
+//! A simulator of masters that replicate to each other, and the slow obvious oracle.
+//!
+//! It shares no code with the engine: the truth comes from positions in whole logs and from what
+//! the simulator itself did.
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "a simulator that is wrong may stop the test")]
+
+pub mod check;
+pub mod oracle;
+pub mod rng;
+pub mod streams;
+pub mod world;
+
+/// How long a test may go on, in seconds.
+pub fn seconds(default: u64) -> std::time::Duration {
+    let text = environment("TWINLOG_TEST_SECONDS");
+    std::time::Duration::from_secs(text.map_or(default, |t| t.parse().expect("a number")))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test takes its budget from the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A clock for time budgets; no verdict depends on it.
+#[expect(clippy::disallowed_methods, reason = "a test measures its own time budget")]
+pub fn clock() -> std::time::Instant {
+    std::time::Instant::now()
+}
