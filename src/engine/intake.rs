@@ -70,6 +70,7 @@ impl Verifier {
                 open.places[at] = Some(Place::BASELINE);
                 continue;
             }
+            other.copies_due += 1;
             let Some(log) = other.shown.get_mut(&source) else { continue };
             if let Some((place, coordinates)) = log.take(gtid.sequence, gtid.source.is_ordered()) {
                 open.places[at] = Some(place);

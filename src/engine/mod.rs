@@ -282,11 +282,8 @@ impl Verifier {
 
     /// The end of all streams: settles what is left, as it stands.
     pub fn finish(&mut self, out: &mut Vec<Report>) {
-        let originals: Vec<u64> = self.coverage.streams.iter().map(|s| s.originals).collect();
-        let total: u64 = originals.iter().sum();
-        let silent: Vec<bool> = (self.streams.iter().zip(&originals))
-            .map(|(stream, own)| stream.begun && stream.copies == 0 && total > *own)
-            .collect();
+        let is_silent = |s: &Stream| s.begun && s.copies == 0 && s.copies_due > 0;
+        let silent: Vec<bool> = self.streams.iter().map(is_silent).collect();
         for node in self.nodes.indices().filter(|node| silent[node.at()]) {
             let when = self.newest[node.at()].unwrap_or_default();
             let detail = "no other node's transaction is in this stream: \

@@ -18,6 +18,8 @@ pub(super) struct Stream {
     pub(super) ordinal: u64,
     /// Copies of other nodes' transactions observed so far.
     pub(super) copies: u64,
+    /// Other nodes' originals read that its node did not have before the stream began.
+    pub(super) copies_due: u64,
     /// What it has shown, by source.
     pub(super) shown: BTreeMap<usize, ShownLog>,
     /// Sources of which this stream holds originals with content, and the highest number seen.
@@ -49,6 +51,7 @@ impl Stream {
             baseline: GtidSet::default(),
             ordinal: 0,
             copies: 0,
+            copies_due: 0,
             shown: BTreeMap::new(),
             own: BTreeMap::new(),
             behind: GtidSet::default(),

@@ -370,3 +370,15 @@ fn two_counters_raised_in_one_lag_are_told_thirty_by_thirty() {
     assert_eq!(ids.len(), told + 3, "two sides blind to copies, and pairs only counted");
     assert_eq!(ids, count(false).1);
 }
+
+#[test]
+fn that_a_stream_has_no_copies_is_told_where_copies_were_due() {
+    for (applied_before, is_told) in [("", true), ("1-1-1", false)] {
+        let mut verifier = verifier(["", applied_before]);
+        let mut out = Vec::new();
+        verifier.observe(A, &tx(Family::Maria, 1, 1, &[(7, 0, 1)]), &mut out);
+        verifier.finish(&mut out);
+        let reasons: Vec<_> = out.iter().filter_map(|report| report.finding.reason).collect();
+        assert_eq!(reasons.contains(&BlindSpotReason::NoCopies), is_told);
+    }
+}

@@ -18,7 +18,8 @@ mod support;
 mod truth;
 mod workload;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,7 @@ fn run_seed(server: Server, seed: u64) {
     lab.sql("a", &schema(&tables));
     lab.settle();
     let mut run = Run {
-        lab: &lab,
+        lab,
         workload: Workload { tables: &tables, random: Random(seed), value: 1000 },
         expected: BTreeSet::new(),
         transactions: 0,
@@ -99,7 +100,7 @@ rows = { column = "region", values = { a = "eu-*", b = "us" } }
 
 /// One seed on one pair of masters.
 struct Run<'a> {
-    lab: &'a Lab,
+    lab: Lab,
     workload: Workload<'a>,
     expected: BTreeSet<Fact>,
     transactions: usize,
@@ -130,16 +131,21 @@ impl Run<'_> {
             }
         }
         self.lab.settle();
+        if self.workload.random.percent(12) {
+            // The logs end as a crash leaves them, and go on in new files.
+            self.lab.kill();
+            self.lab.restart();
+        }
     }
 
     /// Commits random transactions on one master and tells what they wrote.
     fn commit(&mut self, node: &str) -> Vec<Committed> {
         let tables = self.workload.tables;
         let first = self.last_number(node) + 1;
-        let mut batch = self.workload.batch(read(self.lab, tables, node));
+        let mut batch = self.workload.batch(read(&self.lab, tables, node));
         let answer = self.lab.sql(node, &batch.sql);
         batch.name_made_keys(&answer);
-        let is = read(self.lab, tables, node);
+        let is = read(&self.lab, tables, node);
         assert_eq!(is, batch.state, "the model is wrong on {node} after\n{}", batch.sql);
         let logged = self.last_number(node) + 1 - first;
         assert_eq!(logged, batch.transactions.len() as u64, "logged after\n{}", batch.sql);
@@ -171,26 +177,14 @@ impl Run<'_> {
 
     /// Scans the logs of both and compares.
     fn check(self, seed: u64) {
-        let config = self.lab.dir().join("twinlog.toml");
-        std::fs::write(&config, CONFIG).expect("a write");
-        let mut scan = Command::new(env!("CARGO_BIN_EXE_twinlog"));
-        scan.args(["scan", "--format", "ndjson", "--config"]).arg(&config);
-        for node in ["a", "b"] {
-            scan.arg(format!("{node}={}", self.lab.binlog_dir(node).display()));
-        }
-        let output = scan.output().expect("twinlog runs");
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
-        let found = findings_of(&stdout);
-        assert_eq!(found.len(), stdout.lines().count(), "an id came twice");
-        let alarms: Vec<&Found> = found.values().filter(|found| found.severity != "info").collect();
-        let facts: BTreeSet<Fact> = alarms.iter().map(|found| found.fact.clone()).collect();
-        assert_eq!(facts.len(), alarms.len(), "two findings about one thing");
+        std::fs::write(self.lab.dir().join("twinlog.toml"), CONFIG).expect("a write");
+        let [a, b] = ["a", "b"].map(|node| self.files(node));
+        let found = self.scan(&a, &b);
+        let facts = facts(&found);
         let missed: Vec<_> = self.expected.difference(&facts).collect();
         let false_ones: Vec<_> = facts.difference(&self.expected).collect();
         let conflicts = self.expected.iter().filter(|fact| fact.kind == "write_conflict").count();
-        let possible = alarms.iter().filter(|found| found.certainty == "possible").count();
+        let possible = found.values().filter(|found| found.certainty == "possible").count();
         println!(
             "{:?} {} seed {seed}: {} transactions, {} rows, {conflicts} conflicts, {} ownership \
              violations, missed {}, false {}, possible {possible}",
@@ -203,7 +197,64 @@ impl Run<'_> {
             false_ones.len()
         );
         assert!(missed.is_empty() && false_ones.is_empty(), "{missed:#?}\n{false_ones:#?}");
+        // Logs are purged at different times: each may begin later than the other.
+        for purged in 1..a.len() {
+            self.check_purged(&found, &a[purged..], &b);
+        }
+        for purged in 1..b.len() {
+            self.check_purged(&found, &a, &b[purged..]);
+        }
     }
+
+    /// Without the first files of one node nothing new is found, and everything that is about
+    /// transactions whose originals are still there.
+    fn check_purged(&self, whole: &BTreeMap<String, Found>, a: &[PathBuf], b: &[PathBuf]) {
+        let found = self.scan(a, b);
+        let what = format!("from {} and {}", a[0].display(), b[0].display());
+        let facts = facts(&found);
+        let false_ones: Vec<_> = facts.difference(&self.expected).collect();
+        assert!(false_ones.is_empty(), "{what}: {false_ones:#?}");
+        let is_read = |file: &String| a.iter().chain(b).any(|path| path.ends_with(file));
+        let alarms = whole.values().filter(|found| found.severity != "info");
+        for of_whole in alarms.filter(|found| found.files.iter().all(is_read)) {
+            assert!(facts.contains(&of_whole.fact), "{what}: missed {:#?}", of_whole.fact);
+        }
+    }
+
+    /// The binlogs of a node, in order.
+    fn files(&self, node: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.lab.binlog_dir(node)).expect("binlogs");
+        let mut files: Vec<PathBuf> =
+            entries.map(|entry| entry.expect("an entry").path()).collect();
+        let digits = |path: &PathBuf| path.extension().is_some_and(|e| e.len() == 6);
+        files.retain(digits);
+        files.sort();
+        files
+    }
+
+    fn scan(&self, a: &[PathBuf], b: &[PathBuf]) -> BTreeMap<String, Found> {
+        let mut scan = Command::new(env!("CARGO_BIN_EXE_twinlog"));
+        scan.args(["scan", "--format", "ndjson", "--config"]);
+        scan.arg(self.lab.dir().join("twinlog.toml"));
+        scan.args(a.iter().map(|file| format!("a={}", file.display())));
+        scan.args(b.iter().map(|file| format!("b={}", file.display())));
+        let output = scan.output().expect("twinlog runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        let found = findings_of(&stdout);
+        assert_eq!(found.len(), stdout.lines().count(), "an id came twice");
+        let alarm = found.values().any(|found| found.severity != "info");
+        assert_eq!(output.status.code(), Some(i32::from(alarm)), "{stderr}");
+        found
+    }
+}
+
+/// What the findings that are more than an `info` are about.
+fn facts(found: &BTreeMap<String, Found>) -> BTreeSet<Fact> {
+    let alarms = found.values().filter(|found| found.severity != "info");
+    let facts: BTreeSet<Fact> = alarms.clone().map(|found| found.fact.clone()).collect();
+    assert_eq!(facts.len(), alarms.count(), "two findings about one thing");
+    facts
 }
 
 /// The UUID that the lab gives a MySQL master.

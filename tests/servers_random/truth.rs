@@ -32,6 +32,8 @@ pub struct Found {
     pub fact: Fact,
     pub severity: String,
     pub certainty: String,
+    /// The files that hold the transactions' originals.
+    pub files: Vec<String>,
 }
 
 /// All findings by their ids, each as its last line has it.
@@ -49,7 +51,12 @@ pub fn findings_of(ndjson: &str) -> BTreeMap<String, Found> {
             gtids: transactions.iter().filter_map(|of| text(&of["gtid"])).collect(),
         };
         let (severity, certainty) = (must(&finding["severity"]), must(&finding["certainty"]));
-        (must(&finding["id"]), Found { fact, severity, certainty })
+        let file = |of: &Value| {
+            let origin = of["origin"].as_str()?;
+            text(&of["coordinates"][origin]["file"])
+        };
+        let files = transactions.iter().filter_map(file).collect();
+        (must(&finding["id"]), Found { fact, severity, certainty, files })
     });
     found.collect()
 }
