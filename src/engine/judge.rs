@@ -189,7 +189,10 @@ impl Verifier {
         }
         // Copies of its own source do not stand after its last neighbour below.
         let written_between = other_write > after;
-        let unknown = written_between || (after == 0 && self.is_start_unknown(node, id));
+        // With three nodes it may have been lost on its way, by the rows of a node in between.
+        let may_be_lost = self.nodes.len() > 2;
+        let unknown =
+            may_be_lost || written_between || (after == 0 && self.is_start_unknown(node, id));
         let may = unknown || touch.may_pass_before(later);
         self.open.note_may_have_passed(touch, (node, after), may)
     }
