@@ -49,6 +49,10 @@ pub(crate) fn meaning(schema: &str, text: &str) -> Meaning {
         "CREATE" if is_create_select(bare) => {
             Meaning::Work(StatementKind::Rows(written_tables(schema, bare)))
         }
+        "CREATE" if word() != "OR" => Meaning::Work(StatementKind::Other),
+        "GRANT" | "REVOKE" | "FLUSH" | "ANALYZE" | "OPTIMIZE" | "SET" => {
+            Meaning::Work(StatementKind::Other)
+        }
         _ => Meaning::Work(StatementKind::Definition),
     }
 }
@@ -171,7 +175,8 @@ mod tests {
             ("SAVEPOINT `s`", Meaning::Inside),
             ("XA START X'67',X'',1", Meaning::Inside),
             ("XA COMMIT X'67',X'',1", Meaning::XaEnd),
-            ("# Dumb\nCREATE TABLE t (a int)", Meaning::Work(StatementKind::Definition)),
+            ("# Dumb\nCREATE TABLE t (a int)", Meaning::Work(StatementKind::Other)),
+            ("CREATE OR REPLACE TABLE t (a int)", Meaning::Work(StatementKind::Definition)),
             ("TRUNCATE t", Meaning::Work(StatementKind::Definition)),
         ] {
             assert_eq!(meaning("db", text), want, "{text}");

@@ -36,8 +36,8 @@ type Untold = BTreeMap<(u32, NodeIndex), (u64, CommitTime, CommitTime)>;
 const PAIRS_MAX: u8 = 30;
 
 /// What the rest of them is called.
-const PAIRS: &str = "pairs of conflicting writes to one row, past the first 30 of a write: the row is \
-                     reported, these pairs are only counted";
+const PAIRS: &str = "pairs of conflicting writes to one row, past the first 30 of a write: \
+                     the row is reported, these pairs are only counted";
 
 impl Verifier {
     /// Looks for open originals of other nodes that touch the same keys, in no common order.

@@ -95,9 +95,10 @@ impl TouchView {
         self.moves || unknown || missing || unchanged
     }
 
-    /// Whether `later` found the row exactly as this touch left it.
+    /// Whether `later` found the row exactly as this touch left it, and as nobody else is known
+    /// to have left it: a touch that changed nothing, all in all, leaves no such mark.
     pub(super) fn is_what_was_found_by(&self, later: &TouchView) -> bool {
-        self.after == later.before && self.after != PARTIAL
+        self.after == later.before && self.after != PARTIAL && self.after != self.before
     }
 }
 

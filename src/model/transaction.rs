@@ -100,8 +100,10 @@ pub enum StatementKind {
     /// Writes rows that the log does not show, to these tables (`schema`, `name`); empty when
     /// they cannot be told.
     Rows(Vec<(String, String)>),
-    /// Defines or empties tables.
+    /// Changes or empties tables that may hold rows: ALTER, DROP, TRUNCATE, RENAME.
     Definition,
+    /// Changes no row that is there: CREATE, GRANT, FLUSH, ANALYZE.
+    Other,
 }
 
 /// Why something could not be verified.

@@ -202,7 +202,7 @@ impl Follower {
 
     /// Takes one whole event.
     async fn take(&mut self, bytes: &[u8]) -> Result<(), End> {
-        self.status.count_event(bytes.len());
+        self.status.count_event(bytes);
         let offset = match self.place.arrival(bytes) {
             Arrival::Ignore => return Ok(()),
             Arrival::Heartbeat(caught_up) => {

@@ -1,5 +1,7 @@
 //! Counters of a live stream that others read while it runs.
 
+use crate::binlog::event;
+use std::collections::BTreeMap;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -11,11 +13,23 @@ pub struct StreamStatus {
     connected: AtomicBool,
     connections: AtomicU64,
     events: AtomicU64,
+    /// Events by their type byte.
+    kinds: Kinds,
     bytes: AtomicU64,
     transactions: AtomicU64,
     /// File and offset change together: two atomics could show the old file's offset in the new
     /// file.
     place: Mutex<(Arc<str>, u64)>,
+}
+
+/// A counter for every value of an event's type byte.
+#[derive(Debug)]
+struct Kinds([AtomicU64; 256]);
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Kinds([const { AtomicU64::new(0) }; 256])
+    }
 }
 
 impl StreamStatus {
@@ -57,9 +71,21 @@ impl StreamStatus {
         self.connected.store(connected, Relaxed);
     }
 
-    pub(super) fn count_event(&self, bytes: usize) {
+    /// Events received, by the names of [`event::kind_name`].
+    pub fn events_by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let mut by_name: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (kind, count) in self.kinds.0.iter().enumerate() {
+            *by_name.entry(event::kind_name(kind as u8)).or_default() += count.load(Relaxed);
+        }
+        by_name.into_iter()
+    }
+
+    pub(super) fn count_event(&self, event: &[u8]) {
         self.events.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(bytes as u64, Relaxed);
+        if let Some(kind) = event.get(4) {
+            self.kinds.0[usize::from(*kind)].fetch_add(1, Relaxed);
+        }
+        self.bytes.fetch_add(event.len() as u64, Relaxed);
     }
 
     pub(super) fn count_transaction(&self) {

@@ -95,7 +95,16 @@ fn check_conflicts(
         }
     }
     let rows: BTreeSet<RowName> = found.keys().map(|pair| pair.0).collect();
-    let need_not = |pair: &Pair| want.silent.contains(pair) && rows.contains(&pair.0);
+    // Of two nodes read from their beginning, the first conflict of a row is always told. From a
+    // later start it may be out of sight, and where a third node or an operator's skip leaves the
+    // very values that another write has left, no log without copies tells who it was.
+    let setup = &reading.world.setup;
+    let seen_whole = setup.nodes == 2
+        && !setup.strict
+        && setup.values > 1
+        && reading.read.iter().all(|read| read.start == 0);
+    let need_not =
+        |pair: &Pair| want.silent.contains(pair) && (!seen_whole || rows.contains(&pair.0));
     let mut missed = want.truth.iter().filter(|pair| !found.contains_key(pair));
     if let Some(missed) = missed.find(|pair| !need_not(pair)) {
         return Err(format!("missed: {missed:?}"));

@@ -1,0 +1,340 @@
+//! Taking in transactions: originals are opened, copies show them, and both close them.
+
+use super::{
+    Report, Seen, Verifier, blank,
+    id::IdHasher,
+    open::{OpenId, OpenTransaction},
+    shown::{EarlyCopy, Place},
+    stream::LOOPS_MAX,
+    tally::TallyKey,
+};
+use crate::model::{
+    BlindSpotReason, CommitTime, Coordinates, Finding, FindingKind, NodeIndex, Severity,
+    Transaction,
+};
+
+impl Verifier {
+    pub(super) fn observe_original(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+        let Seen { node, gtid, source, .. } = seen;
+        let stream = &mut self.streams[node.at()];
+        let highest = stream.own.get(&source).copied();
+        let again = gtid.source.is_ordered()
+            && (highest.is_some_and(|highest| gtid.sequence <= highest)
+                || stream.baseline.contains(&gtid));
+        if again {
+            return self.report_loop(seen, tx, "its own origin", out);
+        }
+        if highest.is_none()
+            && let Some(log) = stream.shown.get_mut(&source)
+        {
+            // Empty transactions of this source were taken for injected ones: they are its own.
+            log.forget_early();
+        }
+        stream.own.insert(source, gtid.sequence.max(highest.unwrap_or(0)));
+        self.owners.insert(source, node);
+        let newest = &mut self.newest[node.at()];
+        *newest = (*newest).max(Some(tx.committed_at));
+        let coverage = &mut self.coverage.streams[node.at()];
+        coverage.originals += 1;
+        let rows = tx.rows.len() as u64;
+        if coverage.biggest.as_ref().is_none_or(|(most, _)| rows > *most) && rows > 0 {
+            coverage.biggest = Some((rows, gtid.to_string()));
+        }
+        let id = self.open_transaction(seen, tx);
+        self.judge_ownership(node, tx, Some(id), out);
+        self.judge_handovers(seen, tx, out);
+        self.add_touches(seen, id, tx, out);
+        self.judge_conflicts(seen, id, tx, out);
+        self.close_if_shown(id, out);
+    }
+
+    fn open_transaction(&mut self, seen: Seen, tx: &Transaction) -> OpenId {
+        let Seen { node, gtid, source, ordinal, .. } = seen;
+        let mut open = OpenTransaction::new(
+            node,
+            source,
+            gtid,
+            tx.server_id,
+            ordinal,
+            tx.committed_at,
+            tx.coordinates.clone(),
+            self.nodes.len(),
+        );
+        open.other_write = self.streams[node.at()].other_write;
+        open.was_behind = !self.streams[node.at()].behind.is_empty();
+        for (at, other) in self.streams.iter_mut().enumerate() {
+            if at == node.at() || !other.begun {
+                continue;
+            }
+            if other.baseline.contains(&gtid) {
+                open.places[at] = Some(Place::BASELINE);
+                continue;
+            }
+            other.copies_due += 1;
+            let Some(log) = other.shown.get_mut(&source) else { continue };
+            if let Some((place, coordinates)) = log.take(gtid.sequence, gtid.source.is_ordered()) {
+                open.places[at] = Some(place);
+                open.coordinates[at] = coordinates;
+            }
+        }
+        let id = self.open.insert(open);
+        self.open_by_origin[node.at()] += 1;
+        self.by_sequence.entry(source).or_default().insert(gtid.sequence, id);
+        id
+    }
+
+    pub(super) fn observe_copy(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+        let Seen { node, origin, gtid, source, .. } = seen;
+        let stream = &mut self.streams[node.at()];
+        stream.copies += 1;
+        self.coverage.streams[node.at()].copies += 1;
+        let again = gtid.source.is_ordered()
+            && (stream.shown.get(&source).is_some_and(|log| gtid.sequence <= log.last().0)
+                || stream.baseline.contains(&gtid));
+        if again {
+            return self.report_loop(seen, tx, "a node that had it already", out);
+        }
+        let before_start =
+            self.streams[origin.at()].begun && self.streams[origin.at()].baseline.contains(&gtid);
+        if before_start {
+            self.judge_late_copy(seen, tx, out);
+        }
+        if !tx.is_empty() {
+            self.owners.insert(source, origin);
+        }
+        self.mark_shown(seen, tx, out);
+        if !self.streams[origin.at()].begun {
+            let detail = format!("the stream of node {} is not read", self.nodes[origin].name);
+            let rows = tx.rows.len().max(1) as u64;
+            let reason = BlindSpotReason::NoStream;
+            self.blind(node, reason, None, detail, rows, tx.committed_at, out);
+        }
+        self.judge_local(seen, tx, out);
+        self.remember_copy(seen, tx, out);
+    }
+
+    /// An empty MySQL transaction under the node's own server id: its own, or one that an
+    /// operator injected to skip another node's transaction. Either way this stream will not
+    /// show that GTID again.
+    pub(super) fn observe_empty(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+        if !self.streams[seen.node.at()].own.contains_key(&seen.source) {
+            self.mark_shown(seen, tx, out);
+        }
+    }
+
+    /// Notes that a stream has shown a transaction: the open one becomes shown there, and with an
+    /// ordered source all before it have passed.
+    fn mark_shown(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+        let Seen { node, gtid, source, ordinal, .. } = seen;
+        let coordinates = tx.coordinates.clone();
+        let open_here = self.by_sequence.get(&source);
+        let found = open_here.and_then(|open| open.get(&gtid.sequence)).copied();
+        let stream = &mut self.streams[node.at()];
+        let (baseline_is_whole, mut late) = (stream.baseline_is_whole, false);
+        let baseline_names_source = stream.baseline.names(&gtid.source);
+        let log = stream.shown.entry(source).or_default();
+        let (last, last_ordinal) = log.last();
+        debug_assert!(!gtid.source.is_ordered() || last < gtid.sequence);
+        let mut place = Place::between(last_ordinal, ordinal);
+        let mut passed_below = if gtid.source.is_ordered() { gtid.sequence } else { 0 };
+        let heads_tell_all = baseline_is_whole || baseline_names_source;
+        if !heads_tell_all && log.begins_late(gtid.sequence) {
+            place = Place::BASELINE;
+            passed_below = log.certainly_unlogged_below(gtid.source.is_ordered());
+            late = true;
+        }
+        let mut passed = Vec::new();
+        if let Some(open) = open_here.filter(|_| passed_below > last) {
+            let unplaced = |id: &OpenId| self.open.get(*id).places[node.at()].is_none();
+            let open = open.range(last + 1..passed_below).map(|(_, id)| *id);
+            passed.extend(open.filter(unplaced));
+        }
+        let waits = found.is_none() && self.may_be_read_later(seen, tx);
+        let copy = EarlyCopy { ordinal, coordinates: coordinates.clone() };
+        let log = self.streams[node.at()].shown.entry(source).or_default();
+        log.show(gtid.sequence, copy, waits);
+        for id in passed {
+            self.set_place(id, node, place, None, out);
+        }
+        if late {
+            let detail = format!(
+                "this stream begins to show transactions of {} at number {}: what came before was \
+                 never logged there (restored from a backup?) and counts as applied before",
+                gtid.source, gtid.sequence
+            );
+            self.blind_lightly(node, BlindSpotReason::Gap, None, &detail, 1, tx.committed_at, out);
+        }
+        if let Some(id) = found {
+            self.set_place(id, node, Place::exact(ordinal), Some(coordinates), out);
+        }
+        if gtid.source.is_ordered() {
+            for finding in self.doubts.remove(&(node, source)).unwrap_or_default() {
+                self.pending.not_before(finding, gtid, node, out);
+            }
+        }
+    }
+
+    /// Whether a transaction's original is still to come, in its origin's stream.
+    ///
+    /// An empty one of MySQL may be one that an operator injected: its server id tells who did,
+    /// not whose GTID it is. That is known from transactions of the source that have rows.
+    fn may_be_read_later(&self, seen: Seen, tx: &Transaction) -> bool {
+        let owner = match tx.is_empty() && !seen.gtid.source.is_ordered() {
+            true => self.owners.get(&seen.source).copied(),
+            false => Some(seen.origin),
+        };
+        owner.is_none_or(|owner| {
+            let stream = &self.streams[owner.at()];
+            stream.begun && !stream.baseline.contains(&seen.gtid)
+        })
+    }
+
+    /// Notes where an open transaction took effect in another node's stream.
+    pub(super) fn set_place(
+        &mut self,
+        id: OpenId,
+        node: NodeIndex,
+        place: Place,
+        coordinates: Option<Coordinates>,
+        out: &mut Vec<Report>,
+    ) {
+        let open = self.open.get_mut(id);
+        if open.origin == node {
+            return;
+        }
+        open.places[node.at()] = Some(place);
+        for finding in &open.findings {
+            self.pending.shown(*finding, open.gtid, node, place, coordinates.as_ref(), out);
+        }
+        open.coordinates[node.at()] = coordinates;
+        self.close_if_shown(id, out);
+    }
+
+    fn close_if_shown(&mut self, id: OpenId, out: &mut Vec<Report>) {
+        let open = self.open.get(id);
+        let others =
+            self.streams.iter().enumerate().filter(|(at, s)| s.begun && *at != open.origin.at());
+        let mut others = others.map(|(at, _)| at).peekable();
+        let alone = others.peek().is_none();
+        let shown = others.all(|at| open.places[at].is_some());
+        let held = !self.streams[open.origin.at()].behind.is_empty();
+        if shown && (alone || !held) {
+            self.close(id, out);
+        }
+    }
+
+    fn close(&mut self, id: OpenId, out: &mut Vec<Report>) {
+        let gone = self.open.remove(id);
+        self.open_by_origin[gone.origin.at()] -= 1;
+        if let Some(open) = self.by_sequence.get_mut(&gone.source)
+            && open.get(&gone.gtid.sequence) == Some(&id)
+        {
+            open.remove(&gone.gtid.sequence);
+        }
+        for finding in gone.findings {
+            self.pending.closed(finding, out);
+        }
+    }
+
+    /// The stream has come to where the others began: what was held only for that can go.
+    pub(super) fn release_held(&mut self, node: NodeIndex, out: &mut Vec<Report>) {
+        let held: Vec<OpenId> =
+            self.open.ids().filter(|id| self.open.get(*id).origin == node).collect();
+        for id in held {
+            self.close_if_shown(id, out);
+        }
+    }
+
+    /// Keeps the number of open keys within its bound, by letting the oldest go.
+    pub(super) fn keep_bound(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
+        let mut let_go = 0;
+        while self.open.touches_len() > self.settings.open_keys_max
+            && let Some(oldest) = self.open.oldest()
+        {
+            let_go += self.open.touches_of(oldest).count() as u64;
+            self.close(oldest, out);
+        }
+        if let_go > 0 {
+            let detail = "keys of transactions not yet shown by all streams: \
+                          conflicts with the oldest are no longer looked for";
+            self.blind(node, BlindSpotReason::BoundReached, None, detail.into(), let_go, when, out);
+        }
+    }
+
+    pub(super) fn observe_unattributed(
+        &mut self,
+        node: NodeIndex,
+        origin: Option<NodeIndex>,
+        tx: &Transaction,
+        out: &mut Vec<Report>,
+    ) {
+        let reference = self.reference(node, tx, origin, None);
+        let stream = &mut self.streams[node.at()];
+        stream.other_write = stream.ordinal;
+        if origin.is_some() {
+            let detail = "transactions without a GTID: their copies cannot be recognised";
+            let rows = tx.rows.len().max(1) as u64;
+            let reason = BlindSpotReason::Anonymous;
+            self.blind(node, reason, None, detail.into(), rows, tx.committed_at, out);
+            if origin == Some(node) {
+                self.coverage.streams[node.at()].originals += 1;
+                self.coverage.streams[node.at()].rows_seen += tx.rows.len() as u64;
+                self.judge_ownership(node, tx, None, out);
+            }
+            return;
+        }
+        self.coverage.streams[node.at()].foreign += 1;
+        if let Some(gtid) = tx.gtid {
+            let source = self.sources.number(gtid.source);
+            let ordinal = self.streams[node.at()].ordinal;
+            let log = self.streams[node.at()].shown.entry(source).or_default();
+            if gtid.source.is_ordered() && gtid.sequence <= log.last().0 {
+                let seen = Seen { node, origin: node, gtid, source, ordinal };
+                return self.report_loop(
+                    seen,
+                    tx,
+                    "a node, under a server id that is nobody's",
+                    out,
+                );
+            }
+            let copy = EarlyCopy { ordinal, coordinates: tx.coordinates.clone() };
+            log.show(gtid.sequence, copy, false);
+        }
+        let source = tx.gtid.map_or("no GTID".to_owned(), |gtid| gtid.source.to_string());
+        let key = TallyKey {
+            kind: FindingKind::UnknownOrigin,
+            severity: Severity::Warning,
+            reason: None,
+            node,
+            table: None,
+            detail: format!("server id {} ({source}) belongs to no node", tx.server_id),
+        };
+        self.tally.count(key, 1, tx.committed_at, Some(reference), out);
+    }
+
+    pub(super) fn report_loop(
+        &mut self,
+        seen: Seen,
+        tx: &Transaction,
+        by: &str,
+        out: &mut Vec<Report>,
+    ) {
+        let stream = &mut self.streams[seen.node.at()];
+        if stream.loops.len() >= LOOPS_MAX || !stream.loops.insert(seen.gtid) {
+            return;
+        }
+        let origin = self.nodes.by_server_id(tx.server_id);
+        let reference = self.reference(seen.node, tx, origin, None);
+        let id = IdHasher::new(FindingKind::ReplicationLoop)
+            .gtid(Some(seen.gtid))
+            .number(u128::from(seen.node.0))
+            .finish();
+        let finding = Finding {
+            node: Some(seen.node),
+            detail: Some(format!("logged again by {by}")),
+            transactions: vec![reference],
+            ..blank(id, FindingKind::ReplicationLoop, Severity::Critical, tx.committed_at)
+        };
+        out.push(Report { finding, news: true, first: true });
+    }
+}
