@@ -62,9 +62,9 @@ pub(super) struct ShownLog {
     unlogged_below: u64,
 }
 
-/// How many transactions at the beginning of a source must be missing to count as a restored
-/// backup; fewer may be holes, or still on their way.
-const PREFIX_MIN: u64 = 16;
+/// How high the first number of a source must be to tell of a restored backup; what is missing
+/// below a lower one may be holes, numbers of others in a shared domain, or still on its way.
+const PREFIX_MIN: u64 = 1024;
 
 /// How far appliers without commit order are taken to run ahead of themselves. MySQL bounds it by
 /// `replica_checkpoint_group`, 512 by default.

@@ -16,6 +16,7 @@ mod model;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;
+mod watcher;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use model::{State, Table, tables};
 use support::lab::{Lab, Server};
 use truth::{Committed, Fact, Found, conflicts, findings_of, violations};
+use watcher::Watcher;
 use workload::{Random, Workload};
 
 const SEEDS: [u64; 3] = [1, 2, 3];
@@ -55,6 +57,7 @@ fn run_seed(server: Server, seed: u64) {
     println!("{server:?} TWINLOG_SEED={seed}");
     let tables = tables();
     let lab = Lab::pair(server);
+    let watcher = Watcher::start(&lab);
     lab.sql("a", &schema(&tables));
     lab.settle();
     let mut run = Run {
@@ -67,7 +70,7 @@ fn run_seed(server: Server, seed: u64) {
     for round in 0..ROUNDS {
         run.round(round);
     }
-    run.check(seed);
+    run.check(seed, watcher);
 }
 
 fn schema(tables: &[Table]) -> String {
@@ -175,8 +178,8 @@ impl Run<'_> {
         last.parse().unwrap_or_else(|_| panic!("{answer}"))
     }
 
-    /// Scans the logs of both and compares.
-    fn check(self, seed: u64) {
+    /// Scans the logs of both and compares, with the truth and with the watch.
+    fn check(self, seed: u64, watcher: Watcher) {
         std::fs::write(self.lab.dir().join("twinlog.toml"), CONFIG).expect("a write");
         let [a, b] = ["a", "b"].map(|node| self.files(node));
         let found = self.scan(&a, &b);
@@ -197,6 +200,7 @@ impl Run<'_> {
             false_ones.len()
         );
         assert!(missed.is_empty() && false_ones.is_empty(), "{missed:#?}\n{false_ones:#?}");
+        watcher.check(&found);
         // Logs are purged at different times: each may begin later than the other.
         for purged in 1..a.len() {
             self.check_purged(&found, &a[purged..], &b);
