@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// to the node it came from, and reports writes outside a node's tables or rows and the same key
 /// written on both sides at once. It never writes to a master.
 #[derive(Parser, Debug)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(version, propagate_version = true, max_term_width = 100, after_help = HELP)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -41,6 +41,11 @@ pub(super) enum Command {
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
 }
+
+const HELP: &str = "\
+Examples:
+  twinlog scan a=/var/lib/mysql-a b=/var/lib/mysql-b
+  twinlog watch --config twinlog.toml";
 
 const SCAN_HELP: &str = "\
 Examples:

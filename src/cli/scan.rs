@@ -120,8 +120,7 @@ impl ScanSink for Printer {
             }
         };
         self.printed += 1;
-        self.bar.suspend(|| ());
-        self.print(&text);
+        self.bar.clone().suspend(|| self.print(&text));
     }
 
     fn progress(&mut self, bytes: u64) {

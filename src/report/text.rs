@@ -14,7 +14,8 @@ pub fn finding_text(finding: &Finding, nodes: &Nodes, colour: bool) -> String {
         (true, Severity::Info) => ("\x1b[1;36m", "\x1b[0m"),
     };
     let mut text = format!("{on}{} {}{off}", record.severity.to_uppercase(), record.kind);
-    for word in [record.conflict.as_deref(), record.reason, record.outcome].into_iter().flatten() {
+    let pending = record.outcome.filter(|outcome| *outcome == "pending");
+    for word in [record.conflict.as_deref(), record.reason, pending].into_iter().flatten() {
         let _ = write!(text, " {word}");
     }
     if record.certainty == "possible" {
