@@ -210,13 +210,18 @@ impl Run<'_> {
         }
     }
 
-    /// Without the first files of one node nothing new is found, and everything that is about
-    /// transactions whose originals are still there.
+    /// Without the first files of one node nothing false is called exact, and everything is found
+    /// that is about transactions whose originals are still there.
     fn check_purged(&self, whole: &BTreeMap<String, Found>, a: &[PathBuf], b: &[PathBuf]) {
         let found = self.scan(a, b);
         let what = format!("from {} and {}", a[0].display(), b[0].display());
         let facts = facts(&found);
-        let false_ones: Vec<_> = facts.difference(&self.expected).collect();
+        // A MariaDB copy that changed nothing before the log begins is in no log: `possible`.
+        let false_ones: Vec<_> = found
+            .values()
+            .filter(|found| found.severity != "info" && found.certainty == "exact")
+            .filter(|found| !self.expected.contains(&found.fact))
+            .collect();
         assert!(false_ones.is_empty(), "{what}: {false_ones:#?}");
         let is_read = |file: &String| a.iter().chain(b).any(|path| path.ends_with(file));
         let alarms = whole.values().filter(|found| found.severity != "info");
