@@ -301,6 +301,9 @@ fn judge_all(
         sink.progress(bytes);
         hand_over(reports, sink);
     }
+    for input in inputs.iter().filter(|input| input.error.is_some()) {
+        verifier.cut_off(input.node);
+    }
     verifier.finish(reports);
     hand_over(reports, sink);
     total

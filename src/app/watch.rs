@@ -317,7 +317,8 @@ impl Judge {
     async fn run(&mut self, sink: &mut impl WatchSink) {
         loop {
             let all_begun = self.inputs.iter().all(|input| input.begun);
-            let quiet = |input: &Input| input.waiting.is_empty() && !input.idle;
+            // A node that is down must not slow the others: it is behind in any case.
+            let quiet = |input: &Input| input.waiting.is_empty() && input.connected && !input.idle;
             let in_step = !self.inputs.iter().any(quiet);
             let next = self.next().filter(|_| all_begun);
             match next {

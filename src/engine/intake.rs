@@ -61,7 +61,7 @@ impl Verifier {
             self.nodes.len(),
         );
         open.other_write = self.streams[node.at()].other_write;
-        open.was_behind = !self.streams[node.at()].behind.is_empty();
+        open.was_behind = self.streams[node.at()].is_behind();
         for (at, other) in self.streams.iter_mut().enumerate() {
             if at == node.at() || !other.begun {
                 continue;
@@ -98,6 +98,8 @@ impl Verifier {
             self.streams[origin.at()].begun && self.streams[origin.at()].baseline.contains(&gtid);
         if before_start {
             self.judge_late_copy(seen, tx, out);
+        } else {
+            self.streams[node.at()].comes_past_start_of(origin);
         }
         if !tx.is_empty() {
             self.owners.insert(source, origin);
@@ -113,18 +115,9 @@ impl Verifier {
         self.remember_copy(seen, tx, out);
     }
 
-    /// An empty MySQL transaction under the node's own server id: its own, or one that an
-    /// operator injected to skip another node's transaction. Either way this stream will not
-    /// show that GTID again.
-    pub(super) fn observe_empty(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
-        if !self.streams[seen.node.at()].own.contains_key(&seen.source) {
-            self.mark_shown(seen, tx, out);
-        }
-    }
-
     /// Notes that a stream has shown a transaction: the open one becomes shown there, and with an
     /// ordered source all before it have passed.
-    fn mark_shown(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
+    pub(super) fn mark_shown(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
         let Seen { node, gtid, source, ordinal, .. } = seen;
         let coordinates = tx.coordinates.clone();
         let open_here = self.by_sequence.get(&source);
@@ -150,13 +143,15 @@ impl Verifier {
             passed.extend(open.filter(unplaced));
         }
         let waits = found.is_none() && self.may_be_read_later(seen, tx);
-        let copy = EarlyCopy { ordinal, coordinates: coordinates.clone() };
+        let is_empty = tx.is_empty();
+        let copy = EarlyCopy { ordinal, coordinates: coordinates.clone(), is_empty };
         let log = self.streams[node.at()].shown.entry(source).or_default();
         log.show(gtid.sequence, copy, waits);
         for id in passed {
             self.set_place(id, node, place, None, out);
         }
         if late {
+            self.streams[node.at()].never_comes_to(&gtid.source, passed_below);
             let detail = format!(
                 "this stream begins to show transactions of {} at number {}: what came before was \
                  never logged there (restored from a backup?) and counts as applied before",
@@ -217,7 +212,7 @@ impl Verifier {
         let mut others = others.map(|(at, _)| at).peekable();
         let alone = others.peek().is_none();
         let shown = others.all(|at| open.places[at].is_some());
-        let held = !self.streams[open.origin.at()].behind.is_empty();
+        let held = self.streams[open.origin.at()].is_behind();
         if shown && (alone || !held) {
             self.close(id, out);
         }
@@ -297,7 +292,8 @@ impl Verifier {
                     out,
                 );
             }
-            let copy = EarlyCopy { ordinal, coordinates: tx.coordinates.clone() };
+            let (coordinates, is_empty) = (tx.coordinates.clone(), tx.is_empty());
+            let copy = EarlyCopy { ordinal, coordinates, is_empty };
             log.show(gtid.sequence, copy, false);
         }
         let source = tx.gtid.map_or("no GTID".to_owned(), |gtid| gtid.source.to_string());

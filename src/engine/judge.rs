@@ -77,7 +77,11 @@ impl Verifier {
         let mut places: HashMap<u128, (usize, Key)> = HashMap::new();
         let mut clashes: BTreeMap<OpenId, Vec<Clash>> = BTreeMap::new();
         let mine: Vec<TouchView> = self.open.touches_of(id).collect();
-        let contested = |touch: &&TouchView| self.open.touches_on(touch.key).nth(1).is_some();
+        let others: Vec<NodeIndex> =
+            self.nodes.indices().filter(|node| *node != seen.origin).collect();
+        let contested = |touch: &&TouchView| {
+            others.iter().any(|node| self.open.touches_on(touch.key, *node).next().is_some())
+        };
         let contested: Vec<TouchView> = mine.iter().filter(contested).copied().collect();
         if contested.is_empty() {
             return (clashes, untold);
@@ -88,10 +92,13 @@ impl Verifier {
             }
         }
         for touch in contested {
-            let mut others: Vec<TouchView> = self.open.touches_on(touch.key).collect();
-            others.retain(|other| self.open.get(other.owner).origin != seen.origin);
-            others.sort_by_key(|other| self.open.get(other.owner).ordinal);
-            for other in others {
+            let mut theirs: Vec<TouchView> = Vec::new();
+            for node in &others {
+                let from = theirs.len();
+                theirs.extend(self.open.touches_on(touch.key, *node));
+                theirs[from..].reverse();
+            }
+            for other in theirs {
                 let Some((row, key)) = places.get(&touch.key).copied() else { continue };
                 if let Some(doubts) = self.unordered(seen, id, &touch, &other) {
                     let (table, mine) = (tx.rows[row].table, touch.operation);
@@ -281,11 +288,11 @@ impl Verifier {
         }
         let mut told: BTreeMap<(OpenId, u32), u64> = BTreeMap::new();
         for (hash, (at, key, operation)) in net {
-            let touches: Vec<TouchView> = self.open.touches_on(hash).collect();
+            let touches: Vec<TouchView> = self.open.touches_on(hash, seen.node).collect();
             for touch in touches {
                 let open = self.open.get(touch.owner);
                 let applied_before = open.places[seen.origin.at()] == Some(Place::BASELINE);
-                if open.origin != seen.node || applied_before {
+                if applied_before {
                     continue;
                 }
                 let row = &tx.rows[at];

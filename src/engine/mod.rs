@@ -48,8 +48,8 @@ pub use ownership::Ownership;
 
 use crate::model::{
     BlindSpotReason, Certainty, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet,
-    NodeIndex, Nodes, Operation, Severity, State, Statement, StatementKind, TableId, Transaction,
-    TransactionRef,
+    GtidSource, NodeIndex, Nodes, Operation, Severity, State, Statement, StatementKind, TableId,
+    Transaction, TransactionRef,
 };
 use handover::RecentCopies;
 use open::{OpenId, OpenTable};
@@ -184,13 +184,32 @@ impl Verifier {
         let stream = &mut self.streams[node.at()];
         stream.begun = true;
         stream.baseline = baseline;
-        for at in 0..self.streams.len() {
-            let mut others = GtidSet::default();
-            for other in self.streams.iter().filter(|s| s.begun) {
-                others.extend(&other.baseline);
-            }
-            self.streams[at].behind = others.minus(&self.streams[at].baseline);
+        let mut others: Vec<GtidSet> = self.streams.iter().map(|s| s.baseline.clone()).collect();
+        for baseline in &mut others {
+            baseline.retain(|source| self.may_come_from(source));
         }
+        for stream in &mut self.streams {
+            stream.set_behind(others.clone());
+        }
+    }
+
+    /// Whether transactions of a source can come at all: from a server of these nodes.
+    ///
+    /// Old servers' GTIDs stay in every set for ever. MySQL's name a UUID, which only the servers
+    /// themselves and the configuration tell.
+    fn may_come_from(&self, source: &GtidSource) -> bool {
+        match source {
+            GtidSource::MariaDb { server_id, .. } => self.nodes.by_server_id(*server_id).is_some(),
+            GtidSource::MySql { uuid, .. } => {
+                let unknown = self.nodes.iter().any(|(_, node)| node.server_uuids.is_empty());
+                unknown || self.nodes.by_server_uuid(uuid).is_some()
+            }
+        }
+    }
+
+    /// Says that reading a stream has ended in an error: what it does not show proves nothing.
+    pub fn cut_off(&mut self, node: NodeIndex) {
+        self.streams[node.at()].cut = true;
     }
 
     /// Says that a stream's baseline came from its server and names all that was applied there.
@@ -218,7 +237,7 @@ impl Verifier {
         assert!(self.streams[node.at()].begun, "a stream begins before it is observed");
         let stream = &mut self.streams[node.at()];
         stream.ordinal += 1;
-        let ordinal = stream.ordinal;
+        let (ordinal, was_behind) = (stream.ordinal, stream.is_behind());
         self.coverage.streams[node.at()].meet(tx.committed_at);
         let origin = self.nodes.by_server_id(tx.server_id);
         self.count_blind_spots(node, origin, tx, out);
@@ -227,10 +246,16 @@ impl Verifier {
         };
         let source = self.sources.number(gtid.source);
         let seen = Seen { node, origin, gtid, source, ordinal };
+        // An empty MySQL transaction under the node's own server id is its own, or one that an
+        // operator injected to skip another node's. Which one it is tells whether the stream has
+        // originals of that source.
+        let may_be_injected = tx.is_empty()
+            && !gtid.source.is_ordered()
+            && !self.streams[node.at()].own.contains_key(&source);
         if origin != node {
             self.observe_copy(seen, tx, out);
-        } else if tx.is_empty() && !gtid.source.is_ordered() {
-            self.observe_empty(seen, tx, out);
+        } else if may_be_injected {
+            self.mark_shown(seen, tx, out);
         } else {
             self.observe_original(seen, tx, out);
         }
@@ -240,8 +265,11 @@ impl Verifier {
         if !shows_all || (origin != node && !tx.rows.is_empty()) {
             stream.other_write = ordinal;
         }
-        if stream.catches_up_with(&gtid) {
-            self.release_held(node, out);
+        if was_behind {
+            stream.comes_to(&gtid);
+            if !stream.is_behind() {
+                self.release_held(node, out);
+            }
         }
         self.keep_bound(node, tx.committed_at, out);
     }
@@ -263,7 +291,9 @@ impl Verifier {
         stream.other_write = stream.ordinal;
         let place = Place::between(after, stream.ordinal);
         stream.baseline.extend(baseline);
-        stream.behind = stream.behind.minus(baseline);
+        for behind in &mut stream.behind {
+            *behind = behind.minus(baseline);
+        }
         let hidden: Vec<OpenId> = self
             .open
             .ids()
@@ -282,7 +312,7 @@ impl Verifier {
 
     /// The end of all streams: settles what is left, as it stands.
     pub fn finish(&mut self, out: &mut Vec<Report>) {
-        let is_silent = |s: &Stream| s.begun && s.copies == 0 && s.copies_due > 0;
+        let is_silent = |s: &Stream| s.begun && !s.cut && s.copies == 0 && s.copies_due > 0;
         let silent: Vec<bool> = self.streams.iter().map(is_silent).collect();
         for node in self.nodes.indices().filter(|node| silent[node.at()]) {
             let when = self.newest[node.at()].unwrap_or_default();
@@ -298,7 +328,34 @@ impl Verifier {
             log.is_some_and(|log| log.was_never_logged(gtid.sequence))
         };
         self.pending.settle(|node| silent[node.at()], never_logged, out);
+        self.count_unread_originals(out);
         self.tally.settle(out);
+    }
+
+    /// Copies whose originals never came: their own stream ends before the others, or lacks them.
+    fn count_unread_originals(&mut self, out: &mut Vec<Report>) {
+        let mut unread: Vec<(NodeIndex, bool, u64)> = Vec::new();
+        for stream in &self.streams {
+            for (source, log) in &stream.shown {
+                let (count, first) = log.waiting();
+                let Some(owner) = self.owners.get(source).filter(|_| count > 0) else { continue };
+                let own = self.streams[owner.at()].own.get(source).copied().unwrap_or(0);
+                unread.push((*owner, own > 0 && first > own, count));
+            }
+        }
+        for (node, is_tail, count) in unread {
+            let when = self.newest[node.at()].unwrap_or_default();
+            let reason = BlindSpotReason::Gap;
+            if is_tail {
+                let detail = "the other streams go on after this one ends: its last transactions \
+                              are known as copies only";
+                self.blind_lightly(node, reason, None, detail, count, when, out);
+            } else {
+                let detail = "transactions of this node that other streams show are not in its \
+                              own: files are missing, or these are not its binlogs";
+                self.blind(node, reason, None, detail.to_owned(), count, when, out);
+            }
+        }
     }
 
     /// What was judged so far.

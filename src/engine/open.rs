@@ -45,14 +45,15 @@ pub(super) struct OpenTransaction {
 /// What an open transaction did to one key, net.
 ///
 /// Kept to 64 bytes: with replication stopped there is one for every row written. The two states
-/// are packed (see [`pack`]). The chain of a key is linked both ways because transactions mostly
-/// close oldest first, and a counter row may have a long chain.
+/// are packed (see [`pack`]). The chain of a node's touches on a key is linked both ways because
+/// transactions mostly close oldest first, and a counter row may have a long chain.
 #[derive(Clone, Copy, Debug)]
 struct Touch {
     key: u128,
     before: u64,
     after: u64,
     owner: u32,
+    origin: NodeIndex,
     newer_of_key: u32,
     older_of_key: u32,
     next_of_owner: u32,
@@ -63,6 +64,18 @@ struct Touch {
     moves: bool,
     /// Per node: conflicts with touches of its originals, counted up to 255.
     conflicts: [u8; NODES_MAX],
+}
+
+impl Touch {
+    fn is_on(&self, key: u128, origin: NodeIndex) -> bool {
+        self.key == key && self.origin == origin
+    }
+}
+
+/// Chains are told apart by node: a node's own writes to a hot row are never walked for it.
+fn chain_hash(key: u128, origin: NodeIndex) -> u64 {
+    // An odd multiple moves the node into the high bits, which the hash table looks at first.
+    key as u64 ^ u64::from(origin.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The most nodes of one verifier: what a touch has room for.
@@ -199,7 +212,8 @@ impl OpenTable {
         [before, after]: [RowState; 2],
         moves: bool,
     ) {
-        let head = self.find_head(key);
+        let origin = self.get(owner).origin;
+        let head = self.find_head(key, origin);
         if let Some(head) = head
             && self.touches[head as usize].owner == owner.0
         {
@@ -213,6 +227,7 @@ impl OpenTable {
             before: pack(before),
             after: pack(after),
             owner: owner.0,
+            origin,
             newer_of_key: NONE,
             older_of_key: head.unwrap_or(NONE),
             next_of_owner: self.get(owner).first_touch,
@@ -225,11 +240,12 @@ impl OpenTable {
             self.touches[head as usize].newer_of_key = place;
         }
         let touches = &self.touches;
-        let hash = |place: &u32| touches[*place as usize].key as u64;
-        match self.heads.find_mut(key as u64, |at| touches[*at as usize].key == key) {
+        let same = |at: &u32| touches[*at as usize].is_on(key, origin);
+        let hash = |at: &u32| chain_hash(touches[*at as usize].key, touches[*at as usize].origin);
+        match self.heads.find_mut(chain_hash(key, origin), same) {
             Some(head) => *head = place,
             None => {
-                self.heads.insert_unique(key as u64, place, hash);
+                self.heads.insert_unique(chain_hash(key, origin), place, hash);
             }
         }
     }
@@ -248,8 +264,9 @@ impl OpenTable {
         }
     }
 
-    fn find_head(&self, key: u128) -> Option<u32> {
-        self.heads.find(key as u64, |at| self.touches[*at as usize].key == key).copied()
+    fn find_head(&self, key: u128, origin: NodeIndex) -> Option<u32> {
+        let same = |at: &u32| self.touches[*at as usize].is_on(key, origin);
+        self.heads.find(chain_hash(key, origin), same).copied()
     }
 
     /// The touches of one transaction.
@@ -262,9 +279,13 @@ impl OpenTable {
         })
     }
 
-    /// The touches of one key, the newest first.
-    pub(super) fn touches_on(&self, key: u128) -> impl Iterator<Item = TouchView> {
-        let mut at = self.find_head(key).unwrap_or(NONE);
+    /// The touches of one key by one node's originals, the newest first.
+    pub(super) fn touches_on(
+        &self,
+        key: u128,
+        origin: NodeIndex,
+    ) -> impl Iterator<Item = TouchView> {
+        let mut at = self.find_head(key, origin).unwrap_or(NONE);
         std::iter::from_fn(move || {
             let view = self.view(at)?;
             at = self.touches[at as usize].older_of_key;
@@ -341,7 +362,7 @@ impl OpenTable {
 
     /// Takes a touch out of its key's chain.
     fn unlink(&mut self, place: u32) {
-        let Touch { key, newer_of_key, older_of_key, .. } = self.touches[place as usize];
+        let Touch { key, origin, newer_of_key, older_of_key, .. } = self.touches[place as usize];
         if older_of_key != NONE {
             self.touches[older_of_key as usize].newer_of_key = newer_of_key;
         }
@@ -350,7 +371,8 @@ impl OpenTable {
             return;
         }
         let touches = &self.touches;
-        let found = self.heads.find_entry(key as u64, |at| touches[*at as usize].key == key);
+        let same = |at: &u32| touches[*at as usize].is_on(key, origin);
+        let found = self.heads.find_entry(chain_hash(key, origin), same);
         let mut head = found.expect("every touch is in the chain of its key");
         match older_of_key {
             NONE => drop(head.remove()),
@@ -431,13 +453,13 @@ mod tests {
                 table.touch(*id, 7, [state, RowState::Absent], false);
                 table.touch(*id, 8, [RowState::Absent, state], false);
             }
-            let on_7: Vec<_> = table.touches_on(7).map(|t| t.owner).collect();
+            let on_7: Vec<_> = table.touches_on(7, NodeIndex(0)).map(|t| t.owner).collect();
             assert_eq!(on_7, [ids[2], ids[1], ids[0]]);
-            assert!(table.touches_on(7).all(|t| t.operation == Operation::Delete));
+            assert!(table.touches_on(7, NodeIndex(0)).all(|t| t.operation == Operation::Delete));
             for (gone, at) in order.into_iter().enumerate() {
                 table.remove(ids[at]);
-                assert_eq!(table.touches_on(7).count(), 2 - gone);
-                assert_eq!(table.touches_on(8).count(), 2 - gone);
+                assert_eq!(table.touches_on(7, NodeIndex(0)).count(), 2 - gone);
+                assert_eq!(table.touches_on(8, NodeIndex(0)).count(), 2 - gone);
             }
             assert_eq!((table.len(), table.touches_len()), (0, 0));
             assert!(table.heads.is_empty());

@@ -47,6 +47,8 @@ impl Place {
 pub(super) struct EarlyCopy {
     pub(super) ordinal: u64,
     pub(super) coordinates: Coordinates,
+    /// It changes nothing: a no-op, or one that an operator injected.
+    pub(super) is_empty: bool,
 }
 
 /// What a stream has shown of one source, as far as later questions need it.
@@ -68,7 +70,7 @@ const PREFIX_MIN: u64 = 1024;
 
 /// How far appliers without commit order are taken to run ahead of themselves. MySQL bounds it by
 /// `replica_checkpoint_group`, 512 by default.
-const DISORDER_MAX: u64 = 1024;
+pub(super) const DISORDER_MAX: u64 = 1024;
 
 impl ShownLog {
     /// The highest sequence number shown, and its ordinal.
@@ -140,6 +142,13 @@ impl ShownLog {
         }
         let at = self.early.first_key_value().map_or(self.last.1, |(_, copy)| copy.ordinal);
         Some((Place::between(self.below, at), None))
+    }
+
+    /// Copies with content that still wait for their originals, and the lowest number of these.
+    pub(super) fn waiting(&self) -> (u64, u64) {
+        let mut waiting = self.early.iter().filter(|(_, copy)| !copy.is_empty);
+        let first = waiting.next().map(|(number, _)| *number);
+        first.map_or((0, 0), |first| (1 + waiting.count() as u64, first))
     }
 
     /// Forgets copies that wait for originals which will never come.

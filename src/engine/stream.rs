@@ -1,7 +1,10 @@
 //! What the engine knows of one node's stream.
 
-use super::{handover::RecentCopies, shown::ShownLog};
-use crate::model::{Gtid, GtidSet, GtidSource};
+use super::{
+    handover::RecentCopies,
+    shown::{DISORDER_MAX, ShownLog},
+};
+use crate::model::{Gtid, GtidSet, GtidSource, NodeIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One node's stream.
@@ -12,6 +15,8 @@ pub(super) struct Stream {
     pub(super) baseline: GtidSet,
     /// The baseline names all that was applied, not only what was logged.
     pub(super) baseline_is_whole: bool,
+    /// Reading it ended in an error, before its end.
+    pub(super) cut: bool,
     /// Whether its server logs what it applies, as far as is known.
     pub(super) copies_are_logged: bool,
     /// Transactions observed so far.
@@ -24,12 +29,14 @@ pub(super) struct Stream {
     pub(super) shown: BTreeMap<usize, ShownLog>,
     /// Sources of which this stream holds originals with content, and the highest number seen.
     pub(super) own: BTreeMap<usize, u64>,
-    /// What the others' streams began with and this stream has not come to yet.
+    /// Per node: what its stream began with and this stream has not come to yet.
     ///
     /// While there is any, a copy may still come whose original lies before its own stream's
     /// start, and that conflicts with an original of this stream that everybody else has shown.
     /// So this stream's originals stay open until then.
-    pub(super) behind: GtidSet,
+    pub(super) behind: Vec<GtidSet>,
+    /// Per node: copies here of what it committed after its stream's start.
+    past_start: Vec<u64>,
     /// Ordinal of the newest write that no original of its node tells of: a copy, or what the log
     /// does not show as rows.
     pub(super) other_write: u64,
@@ -47,6 +54,7 @@ impl Stream {
         Stream {
             begun: false,
             baseline_is_whole: false,
+            cut: false,
             copies_are_logged: true,
             baseline: GtidSet::default(),
             ordinal: 0,
@@ -54,25 +62,58 @@ impl Stream {
             copies_due: 0,
             shown: BTreeMap::new(),
             own: BTreeMap::new(),
-            behind: GtidSet::default(),
+            behind: Vec::new(),
+            past_start: Vec::new(),
             other_write: 0,
             recent,
             loops: BTreeSet::new(),
         }
     }
 
-    /// Takes a transaction off what this stream is behind; true when that was the last of it.
-    pub(super) fn catches_up_with(&mut self, gtid: &Gtid) -> bool {
-        if self.behind.is_empty() {
-            return false;
+    /// Whether the stream has not come yet to where all others began.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.iter().any(|behind| !behind.is_empty())
+    }
+
+    /// Says what the others began with, of what can still come here.
+    pub(super) fn set_behind(&mut self, others: Vec<GtidSet>) {
+        self.past_start = vec![0; others.len()];
+        self.behind = others;
+        for behind in &mut self.behind {
+            *behind = behind.minus(&self.baseline);
+        }
+    }
+
+    /// Takes a transaction off what this stream is behind.
+    pub(super) fn comes_to(&mut self, gtid: &Gtid) {
+        if !self.is_behind() {
+            return;
         }
         let mut passed = GtidSet::default();
         match gtid.source.is_ordered() {
             true => passed.add_up_to(gtid),
             false => drop(passed.add(gtid)),
         }
-        self.behind = self.behind.minus(&passed);
-        self.behind.is_empty()
+        for behind in &mut self.behind {
+            *behind = behind.minus(&passed);
+        }
+    }
+
+    /// Takes off what was never logged here: numbers of a source below this one.
+    pub(super) fn never_comes_to(&mut self, source: &GtidSource, below: u64) {
+        for behind in &mut self.behind {
+            behind.remove_below(source, below);
+        }
+    }
+
+    /// Counts a copy of what a node committed after its stream's start. What it had before comes
+    /// first; when so many have come, the rest of that never will: the GTIDs of a server that is
+    /// gone, or what this one was restored with.
+    pub(super) fn comes_past_start_of(&mut self, node: NodeIndex) {
+        self.past_start[node.at()] += 1;
+        if self.past_start[node.at()] >= DISORDER_MAX {
+            self.behind[node.at()] = GtidSet::default();
+        }
     }
 }
 

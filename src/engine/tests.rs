@@ -382,3 +382,43 @@ fn that_a_stream_has_no_copies_is_told_where_copies_were_due() {
         assert_eq!(reasons.contains(&BlindSpotReason::NoCopies), is_told);
     }
 }
+
+/// GTIDs in a baseline that never come: of a server that is gone, and of a restored server's past.
+#[test]
+fn a_dead_past_in_a_baseline_holds_nothing() {
+    let uuid = |node: u8| source(Family::My, node).to_string();
+    let my = [
+        [format!("{}:1-1000", uuid(1)), format!("{}:901-1000", uuid(1))],
+        [format!("{0}:1-1000,{1}:1-5", uuid(1), uuid(7)), format!("{}:1-1000", uuid(1))],
+    ];
+    let maria = [["1-1-1000,0-3-500".to_owned(), "1-1-1000".to_owned()]];
+    let cases = my.iter().map(|b| (Family::My, b)).chain(maria.iter().map(|b| (Family::Maria, b)));
+    for (family, [a, b]) in cases {
+        let mut verifier = verifier([a, b]);
+        let mut out = Vec::new();
+        for n in 1..=1100 {
+            for t in [tx(family, 1, 1000 + n, &[(7, 1, 2)]), tx(family, 2, n, &[(8, 1, 2)])] {
+                verifier.observe(A, &t, &mut out);
+                verifier.observe(B, &t, &mut out);
+            }
+        }
+        assert_eq!((verifier.open_transactions(), verifier.open_keys()), (0, 0), "{a} and {b}");
+    }
+}
+
+#[test]
+fn originals_that_others_show_and_their_own_stream_lacks_are_told() {
+    for (own, severity) in [(vec![], Severity::Warning), (vec![1], Severity::Info)] {
+        let mut verifier = verifier(["", ""]);
+        let mut out = Vec::new();
+        for n in own {
+            verifier.observe(A, &tx(Family::Maria, 1, n, &[(7, 1, 2)]), &mut out);
+        }
+        for n in 1..=3 {
+            verifier.observe(B, &tx(Family::Maria, 1, n, &[(7, 1, 2)]), &mut out);
+        }
+        verifier.finish(&mut out);
+        let gap = out.iter().find(|r| r.finding.reason == Some(BlindSpotReason::Gap)).unwrap();
+        assert_eq!((gap.finding.severity, gap.finding.node), (severity, Some(A)));
+    }
+}

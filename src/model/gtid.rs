@@ -169,6 +169,20 @@ impl GtidSet {
         self.ranges.contains_key(source)
     }
 
+    /// Drops the sources for which `keep` says no.
+    pub fn retain(&mut self, keep: impl Fn(&GtidSource) -> bool) {
+        self.ranges.retain(|source, _| keep(source));
+    }
+
+    /// Drops what a source has below a sequence number.
+    pub fn remove_below(&mut self, source: &GtidSource, sequence: u64) {
+        if sequence > 0 && self.ranges.contains_key(source) {
+            let mut below = GtidSet::default();
+            below.add_range(*source, 0, sequence - 1);
+            *self = self.minus(&below);
+        }
+    }
+
     /// Sources with their ranges, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (&GtidSource, &[(u64, u64)])> {
         self.ranges.iter().map(|(source, ranges)| (source, ranges.as_slice()))

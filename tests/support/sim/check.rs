@@ -140,7 +140,11 @@ fn check_sets(
                 handed.insert((finding.kind, names.row(finding), ids.0, ids.1))
             }
             FindingKind::WriteConflict => true,
-            FindingKind::BlindSpot => finding.reason == Some(BlindSpotReason::NoCopies),
+            FindingKind::BlindSpot => matches!(
+                finding.reason,
+                // Cut logs end at different places.
+                Some(BlindSpotReason::NoCopies | BlindSpotReason::Gap)
+            ),
             FindingKind::UnknownOrigin | FindingKind::ReplicationLoop => false,
         };
         if !new {
