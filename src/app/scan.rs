@@ -94,9 +94,10 @@ impl Scan {
         &self.nodes
     }
 
-    /// Bytes of all files on disk.
-    pub fn total_bytes(&self) -> u64 {
-        self.streams.iter().flat_map(|(_, files)| files).map(|file| file.bytes).sum()
+    /// Bytes of all files, if they are known: those of packed files are not.
+    pub fn total_bytes(&self) -> Option<u64> {
+        let files = self.streams.iter().flat_map(|(_, files)| files);
+        files.map(|file| (!file.is_packed()).then_some(file.bytes)).sum()
     }
 
     /// Reads every stream on a thread of its own and judges them here, in step.

@@ -19,6 +19,7 @@ use crate::{
     metrics::Metrics,
     model::{CommitTime, Finding, NodeIndex, Nodes},
 };
+use futures_util::FutureExt;
 use std::{
     collections::VecDeque,
     future::poll_fn,
@@ -95,7 +96,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(anyhow::Error::from)?;
     tokio::select! {
-        () = judge.run(sink) => {}
+        ended = judge.run(sink) => ended?,
         _ = tokio::signal::ctrl_c() => info!("interrupted"),
         _ = terminate.recv() => info!("told to end"),
     }
@@ -313,24 +314,26 @@ impl Judge {
         self.tell(sink);
     }
 
-    /// Judges until all streams have ended, which live ones never do.
-    async fn run(&mut self, sink: &mut impl WatchSink) {
+    /// Judges until a stream ends, which only a fault of ours can make it do.
+    async fn run(&mut self, sink: &mut impl WatchSink) -> Result<(), WatchError> {
         loop {
+            // What has come already is taken first, so that no busy stream starves another.
+            while let Some(received) = self.receive().now_or_never() {
+                received?;
+            }
             let all_begun = self.inputs.iter().all(|input| input.begun);
             // A node that is down must not slow the others: it is behind in any case.
             let quiet = |input: &Input| input.waiting.is_empty() && input.connected && !input.idle;
             let in_step = !self.inputs.iter().any(quiet);
-            let next = self.next().filter(|_| all_begun);
-            match next {
+            match self.next().filter(|_| all_begun) {
                 Some(at) if in_step => self.judge_next(at, sink),
-                Some(at) => {
-                    if tokio::time::timeout(PATIENCE, self.receive()).await.is_err() {
-                        self.judge_next(at, sink);
-                    }
-                }
+                Some(at) => match tokio::time::timeout(PATIENCE, self.receive()).await {
+                    Ok(received) => received?,
+                    Err(_) => self.judge_next(at, sink),
+                },
                 None => {
                     self.tell(sink);
-                    self.receive().await;
+                    self.receive().await?;
                 }
             }
         }
@@ -342,19 +345,26 @@ impl Judge {
         times.min().map(|(_, at)| at)
     }
 
-    /// Waits for an event of a stream that has nothing waiting here.
-    async fn receive(&mut self) {
+    /// Waits for an event of a stream that has nothing waiting here, and takes it.
+    async fn receive(&mut self) -> Result<(), WatchError> {
         let inputs = &mut self.inputs;
         let (at, event) = poll_fn(|context| {
             for (at, input) in inputs.iter_mut().enumerate().filter(|(_, i)| i.waiting.is_empty()) {
-                if let Poll::Ready(Some(event)) = input.receive.poll_recv(context) {
+                if let Poll::Ready(event) = input.receive.poll_recv(context) {
                     return Poll::Ready((at, event));
                 }
             }
             Poll::Pending
         })
         .await;
+        let Some(event) = event else {
+            let name = &self.nodes[self.inputs[at].node].name;
+            return Err(
+                anyhow::anyhow!("node {name}: its stream has ended; please report this").into()
+            );
+        };
         self.take(at, event);
+        Ok(())
     }
 
     fn take(&mut self, at: usize, event: LiveEvent) {

@@ -17,9 +17,6 @@ pub(super) struct Args {
     /// Say less: no summary, no progress
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
-    /// Say more on stderr
-    #[arg(long, short, global = true)]
-    pub(super) verbose: bool,
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(super) color: Color,
@@ -96,6 +93,9 @@ pub(super) struct WatchArgs {
     /// How findings are printed
     #[arg(long, default_value = "ndjson")]
     pub(super) format: WatchFormat,
+    /// Say more in the log
+    #[arg(long, short)]
+    pub(super) verbose: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

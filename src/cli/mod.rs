@@ -42,7 +42,7 @@ pub fn run() -> ExitCode {
     };
     let exit = match args.command {
         Command::Scan(scan) => scan::run(scan, args.quiet, stdout_colour),
-        Command::Watch(watch) => watch::run(watch, args.quiet, args.verbose, stdout_colour),
+        Command::Watch(watch) => watch::run(watch, args.quiet, stdout_colour),
     };
     exit.into()
 }

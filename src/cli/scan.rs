@@ -71,11 +71,16 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// A progress bar on a terminal's stderr, never on a pipe.
-fn progress_bar(bytes: u64, quiet: bool) -> ProgressBar {
+/// A progress bar on a terminal's stderr, never on a pipe; without an end where that is not known.
+fn progress_bar(bytes: Option<u64>, quiet: bool) -> ProgressBar {
     if quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
+    let Some(bytes) = bytes else {
+        let style = ProgressStyle::with_template("{spinner} {binary_bytes} {binary_bytes_per_sec}");
+        let style = style.unwrap_or(ProgressStyle::default_spinner());
+        return ProgressBar::new_spinner().with_style(style);
+    };
     let template =
         "{bar:40} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());

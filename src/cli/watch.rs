@@ -14,8 +14,8 @@ use crate::{
 use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
-pub(super) fn run(args: WatchArgs, quiet: bool, verbose: bool, colour: bool) -> Exit {
-    let level = match (quiet, verbose) {
+pub(super) fn run(args: WatchArgs, quiet: bool, colour: bool) -> Exit {
+    let level = match (quiet, args.verbose) {
         (true, _) => "warn",
         (false, true) => "twinlog=debug,info",
         (false, false) => "info",

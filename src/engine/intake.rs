@@ -249,6 +249,16 @@ impl Verifier {
             let_go += self.open.touches_of(oldest).count() as u64;
             self.close(oldest, out);
         }
+        let mut settled = 0;
+        while self.pending.keep_bound(out) {
+            settled += 1;
+        }
+        if settled > 0 {
+            let detail = "findings settled before all streams have shown their transactions: their \
+                          outcome and coordinates stay as they were";
+            let reason = BlindSpotReason::BoundReached;
+            self.blind_lightly(node, reason, None, detail, settled, when, out);
+        }
         if let_go > 0 {
             let detail = "keys of transactions not yet shown by all streams: \
                           conflicts with the oldest are no longer looked for";

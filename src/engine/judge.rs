@@ -29,6 +29,9 @@ struct Clash {
     without_copies: [WithoutCopies; 2],
 }
 
+/// A row of a late copy (its place, key and net operation) and the open touch that it meets.
+type LateTouch = (usize, Key, Operation, TouchView);
+
 /// Pairs that are only counted, per table and lower node: how many, the first and the last.
 type Untold = BTreeMap<(u32, NodeIndex), (u64, CommitTime, CommitTime)>;
 
@@ -231,18 +234,16 @@ impl Verifier {
         clashes: &[Clash],
         out: &mut Vec<Report>,
     ) {
-        let told = clashes.len().min(self.settings.group_limit as usize);
-        let more = (clashes.len() - told) as u64;
-        for (at, clash) in clashes[..told].iter().enumerate() {
+        let logged = |node: NodeIndex| self.streams[node.at()].copies_are_logged;
+        let with_order = clashes.iter().map(|clash| (clash, self.order_of(seen, id, other, clash)));
+        let mut kept: Vec<(&Clash, Order)> = with_order.collect();
+        kept.retain_mut(|(_, order)| order.settle_without_copies(|node| !logged(node)));
+        let (told, more) = self.within_limit(kept.len());
+        for (at, (clash, order)) in kept.into_iter().take(told).enumerate() {
             let theirs = self.open_reference(other, Some(clash.theirs));
             let mine = self.open_reference(id, Some(clash.mine));
             let key = row_key(tx, &tx.rows[clash.row], &clash.key);
             let mut finding = conflict([mine, theirs], key, clash.key.hash);
-            let mut order = self.order_of(seen, id, other, clash);
-            let logged = |node: NodeIndex| self.streams[node.at()].copies_are_logged;
-            if !order.settle_without_copies(|node| !logged(node)) {
-                continue;
-            }
             finding.certainty = order.certainty();
             finding.outcome = Some(order.outcome());
             finding.more = if at + 1 == told { more } else { 0 };
@@ -251,6 +252,12 @@ impl Verifier {
             self.open.get_mut(id).findings.push(serial);
             self.open.get_mut(other).findings.push(serial);
         }
+    }
+
+    /// How many of a group's rows are told one by one, and how many are counted.
+    fn within_limit(&self, rows: usize) -> (usize, u64) {
+        let told = rows.min(usize::try_from(self.settings.group_limit).unwrap_or(usize::MAX));
+        (told, (rows - told) as u64)
     }
 
     fn order_of(&self, seen: Seen, id: OpenId, other: OpenId, clash: &Clash) -> Order {
@@ -286,30 +293,30 @@ impl Verifier {
                 first.2 = add_up(first.2, row.operation);
             }
         }
-        let mut told: BTreeMap<(OpenId, u32), u64> = BTreeMap::new();
+        let mut met: BTreeMap<(OpenId, u32), Vec<LateTouch>> = BTreeMap::new();
         for (hash, (at, key, operation)) in net {
-            let touches: Vec<TouchView> = self.open.touches_on(hash, seen.node).collect();
-            for touch in touches {
-                let open = self.open.get(touch.owner);
-                let applied_before = open.places[seen.origin.at()] == Some(Place::BASELINE);
-                if applied_before {
-                    continue;
+            for touch in self.open.touches_on(hash, seen.node) {
+                let places = &self.open.get(touch.owner).places;
+                if places[seen.origin.at()] != Some(Place::BASELINE) {
+                    let group = met.entry((touch.owner, tx.rows[at].table)).or_default();
+                    group.push((at, key, operation, touch));
                 }
-                let row = &tx.rows[at];
-                let count = told.entry((touch.owner, row.table)).or_default();
-                *count += 1;
-                if *count > self.settings.group_limit {
-                    continue;
-                }
+            }
+        }
+        for ((owner, _), rows) in met {
+            let (told, more) = self.within_limit(rows.len());
+            for (nth, (at, key, operation, touch)) in rows.into_iter().take(told).enumerate() {
                 let mine = self.reference(seen.node, tx, Some(seen.origin), Some(operation));
-                let theirs = self.open_reference(touch.owner, Some(touch.operation));
-                let order = self.late_order(seen, touch.owner);
-                let mut finding = conflict([mine, theirs], row_key(tx, row, &key), hash);
+                let theirs = self.open_reference(owner, Some(touch.operation));
+                let order = self.late_order(seen, owner);
+                let row = row_key(tx, &tx.rows[at], &key);
+                let mut finding = conflict([mine, theirs], row, key.hash);
                 finding.certainty = order.certainty();
                 finding.outcome = Some(order.outcome());
+                finding.more = if nth + 1 == told { more } else { 0 };
                 out.push(Report { finding: finding.clone(), news: true, first: true });
                 let serial = self.add_conflict(finding, 1, order);
-                self.open.get_mut(touch.owner).findings.push(serial);
+                self.open.get_mut(owner).findings.push(serial);
             }
         }
     }

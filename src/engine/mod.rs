@@ -343,6 +343,8 @@ impl Verifier {
                 unread.push((*owner, own > 0 && first > own, count));
             }
         }
+        // Where a stream was cut off, the error has said so.
+        unread.retain(|(node, ..)| !self.streams[node.at()].cut);
         for (node, is_tail, count) in unread {
             let when = self.newest[node.at()].unwrap_or_default();
             let reason = BlindSpotReason::Gap;

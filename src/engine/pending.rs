@@ -4,6 +4,9 @@ use super::{Report, open::TouchView, shown::Place};
 use crate::model::{Certainty, Coordinates, Finding, Gtid, NodeIndex, Outcome};
 use std::collections::BTreeMap;
 
+/// Findings that are kept until they settle; about 1 KB each.
+const UNSETTLED_MAX: usize = 200_000;
+
 /// Unsettled findings, by a serial number.
 #[derive(Default)]
 pub(super) struct Pending {
@@ -94,6 +97,19 @@ impl Order {
 }
 
 impl Pending {
+    /// Settles the oldest finding as it stands, if there are more than may be kept.
+    pub(super) fn keep_bound(&mut self, out: &mut Vec<Report>) -> bool {
+        if self.findings.len() <= UNSETTLED_MAX {
+            return false;
+        }
+        let oldest = self.findings.pop_first();
+        out.extend(oldest.map(|(_, unsettled)| {
+            let finding = Finding { settled: true, ..unsettled.finding };
+            Report { finding, news: false, first: false }
+        }));
+        true
+    }
+
     /// Keeps a finding until `open` transactions have closed.
     pub(super) fn add(&mut self, finding: Finding, open: usize, order: Option<Order>) -> u64 {
         self.serial += 1;

@@ -26,6 +26,13 @@ pub struct BinlogFile {
     pub bytes: u64,
 }
 
+impl BinlogFile {
+    /// Whether it is compressed as a file.
+    pub fn is_packed(&self) -> bool {
+        self.path.extension().is_some_and(|ending| ending == "gz" || ending == "zst")
+    }
+}
+
 /// Finds the binlog files that a source on the command line names, in stream order.
 ///
 /// # Input
