@@ -490,3 +490,21 @@ fn a_table_pattern_without_a_dot_gets_a_hint_that_is_one() {
     assert!(!bracket.contains("[.*"), "{bracket}");
     assert!(bracket.contains("write schema.table"), "{bracket}");
 }
+
+#[test]
+fn an_incident_outside_a_transaction_is_told() {
+    const INCIDENT: u8 = 26;
+    let dir = copy(CONFLICT, "a");
+    let path = dir.path().join("a-bin.000001");
+    let mut bytes = fs::read(&path).expect("a file");
+    let mut event =
+        vec![0, 0, 0, 0x60, INCIDENT, 1, 0, 0, 0, 26, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+    event.extend(crc32fast::hash(&event).to_le_bytes());
+    bytes.extend(event);
+    fs::write(&path, bytes).expect("a write");
+    let [a, b] = [source("a", dir.path()), sources(CONFLICT)[1].clone()];
+    let ran = twinlog(&["scan", "--format", "ndjson", &a, &b]);
+    let findings = ran.findings();
+    let count = |reason| findings.iter().filter(|finding| finding["reason"] == reason).count();
+    assert_eq!((count("incident"), count("anonymous")), (1, 0), "{}{}", ran.stdout, ran.stderr);
+}
