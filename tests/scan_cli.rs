@@ -371,3 +371,140 @@ fn findings_that_cannot_be_written_are_an_error() {
     drop(child.stdout.take());
     ran(child.wait_with_output().expect("twinlog ends")).assert_fails(3, &[]);
 }
+
+/// Where the last event of a type begins in a binlog file.
+fn last_event(path: &Path, kind: u8) -> usize {
+    let bytes = fs::read(path).expect("a file");
+    let (mut at, mut found) = (4, None);
+    while let Some(header) = bytes.get(at..at + 19) {
+        if header[4] == kind {
+            found = Some(at);
+        }
+        at += u32::from_le_bytes(header[9..13].try_into().expect("4 bytes")) as usize;
+    }
+    found.expect("an event of this type")
+}
+
+#[test]
+fn a_later_file_that_cannot_be_read_hides_no_findings() {
+    for (bytes, word) in [
+        (&b""[..], "a-bin.000002 at offset 0: the file is empty"),
+        (b"\xfebin and then rubbish that is no event", "a-bin.000002 at offset 4"),
+    ] {
+        let dir = copy(CONFLICT, "a");
+        fs::write(dir.path().join("a-bin.000002"), bytes).expect("a write");
+        fs::write(dir.path().join("a-bin.index"), "./a-bin.000001\n./a-bin.000002\n")
+            .expect("a write");
+        let [a, b] = [source("a", dir.path()), sources(CONFLICT)[1].clone()];
+        let ran = twinlog(&["scan", "--format", "ndjson", &a, &b]);
+        ran.assert_fails(3, &["node a", word, "hint"]);
+        assert!(ran.findings().iter().any(|finding| finding["kind"] == "write_conflict"));
+        let made = ran.stderr.contains("the server had just made it, or the copy failed");
+        assert_eq!(made, bytes.is_empty(), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn relay_logs_are_left_out_and_refused() {
+    let [a, b] = sources(CONFLICT);
+    let dir = copy(CONFLICT, "a");
+    let path = |name: &str| dir.path().join(name);
+    fs::copy(path("a-bin.000001"), path("relay-bin.000001")).expect("a copy");
+    fs::write(path("relay-bin.index"), "./relay-bin.000001\n").expect("a write");
+    fs::remove_file(path("a-bin.index")).expect("an index");
+    let directory = source("a", dir.path());
+    let ran = twinlog(&["scan", "--format", "ndjson", &directory, &b]);
+    assert_eq!(ran.ids(), scan(CONFLICT, &[]).ids(), "{}", ran.stderr);
+    assert_eq!(twinlog(&["scan", &format!("{directory}/*"), &b]).code, Some(1));
+    fs::remove_file(path("a-bin.000001")).expect("a file");
+    let words = ["node a", "only relay logs here", "is log_bin in another directory?"];
+    twinlog(&["scan", &directory, &b]).assert_fails(3, &words);
+    fs::remove_file(path("relay-bin.index")).expect("an index");
+    twinlog(&["scan", &directory, &b]).assert_fails(3, &words);
+    // Under another name, what its server said of it tells.
+    let mut bytes = fs::read(path("relay-bin.000001")).expect("a file");
+    bytes[4 + 17] |= 0x40;
+    let end = 4 + u32::from_le_bytes(bytes[13..17].try_into().expect("4 bytes")) as usize;
+    let sum = crc32fast::hash(&bytes[4..end - 4]).to_le_bytes();
+    bytes[end - 4..end].copy_from_slice(&sum);
+    fs::write(path("renamed.000001"), bytes).expect("a write");
+    let renamed = source("a", &path("renamed.000001"));
+    twinlog(&["scan", &renamed, &b]).assert_fails(3, &["renamed.000001", "a relay log", "hint"]);
+    assert_eq!(twinlog(&["scan", &a, &b]).code, Some(1));
+}
+
+#[test]
+fn a_file_cut_inside_a_transaction_is_named_and_not_the_next_one() {
+    const XID: u8 = 16;
+    let dir = copy(FILES, "a");
+    let path = dir.path().join("a-bin.000001");
+    let at = last_event(&path, XID);
+    let bytes = fs::read(&path).expect("a file").len() - at;
+    cut(&path, bytes);
+    let [a, b] = [source("a", dir.path()), sources(FILES)[1].clone()];
+    let place = format!("a-bin.000001 at offset {at}: it ends inside transaction");
+    twinlog(&["scan", &a, &b]).assert_fails(3, &["node a", &place, "hint"]);
+}
+
+#[test]
+fn a_packed_file_that_is_cut_off_or_damaged_is_named_with_the_place() {
+    let [_, b] = sources(NOTHING);
+    for damaged in [false, true] {
+        let dir = copy(NOTHING, "a");
+        let path = dir.path().join("a-bin.000001.zst");
+        let mut bytes = fs::read(&path).expect("a file");
+        let half = bytes.len() / 2;
+        match damaged {
+            true => bytes[half..half + 200].fill(0xff),
+            false => bytes.truncate(half),
+        }
+        fs::write(&path, bytes).expect("a write");
+        let words = ["node a", "a-bin.000001 at offset ", "the event ends too early", "hint"];
+        twinlog(&["scan", &source("a", dir.path()), &b]).assert_fails(3, &words);
+    }
+}
+
+#[test]
+fn a_pattern_names_files_as_they_are_called() {
+    let sample = "mariadb118-08-baseline";
+    let [_, b] = sources(sample);
+    let dir = copy(sample, "a");
+    fs::remove_file(dir.path().join("a-bin.index")).expect("an index");
+    let directory = source("a", dir.path());
+    twinlog(&["scan", &format!("{directory}/a-bin.*.zst"), &b])
+        .assert_fails(3, &["no file matches this pattern"]);
+    // The plain file is taken and not the packed one, which cannot be read here.
+    fs::write(dir.path().join("a-bin.000001.zst"), "rubbish").expect("a write");
+    for from in [directory.clone(), format!("{directory}/a-bin.*")] {
+        let ran = twinlog(&["scan", "--format", "ndjson", &from, &b]);
+        assert_eq!((ran.code, ran.ids()), (Some(1), scan(sample, &[]).ids()), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_table_pattern_without_a_dot_gets_a_hint_that_is_one() {
+    let [a, b] = sources(CONFLICT);
+    let hints = |pattern: &str| twinlog(&["scan", &a, &b, "--table", pattern]).stderr;
+    assert!(hints("orders").contains(r#""orders.*""#));
+    let bracket = hints("[");
+    assert!(!bracket.contains("[.*"), "{bracket}");
+    assert!(bracket.contains("write schema.table"), "{bracket}");
+}
+
+#[test]
+fn an_incident_outside_a_transaction_is_told() {
+    const INCIDENT: u8 = 26;
+    let dir = copy(CONFLICT, "a");
+    let path = dir.path().join("a-bin.000001");
+    let mut bytes = fs::read(&path).expect("a file");
+    let mut event =
+        vec![0, 0, 0, 0x60, INCIDENT, 1, 0, 0, 0, 26, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+    event.extend(crc32fast::hash(&event).to_le_bytes());
+    bytes.extend(event);
+    fs::write(&path, bytes).expect("a write");
+    let [a, b] = [source("a", dir.path()), sources(CONFLICT)[1].clone()];
+    let ran = twinlog(&["scan", "--format", "ndjson", &a, &b]);
+    let findings = ran.findings();
+    let count = |reason| findings.iter().filter(|finding| finding["reason"] == reason).count();
+    assert_eq!((count("incident"), count("anonymous")), (1, 0), "{}{}", ran.stdout, ran.stderr);
+}

@@ -136,6 +136,15 @@ impl Header {
     }
 }
 
+/// Whether an event opens a relay log, which its server marks in the flags
+/// (`LOG_EVENT_RELAY_LOG_F`).
+pub fn is_relay_log(bytes: &[u8]) -> bool {
+    const RELAY_LOG: u16 = 0x40;
+    Header::read(bytes).is_ok_and(|header| {
+        header.kind == kind::FORMAT_DESCRIPTION && header.flags & RELAY_LOG != 0
+    })
+}
+
 /// What a format description event says about the events that follow it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Format {

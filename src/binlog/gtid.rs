@@ -29,6 +29,9 @@ pub(crate) fn read_mysql_gtid(body: &[u8], anonymous: bool) -> Result<GtidEvent,
     let _flags = bytes.u8()?;
     let uuid: [u8; 16] = bytes.take(16)?.try_into().map_err(|_| Short)?;
     let sequence = bytes.u64()?;
+    if sequence == 0 && !anonymous {
+        return Err(Short);
+    }
     let source = GtidSource::MySql { uuid, tag: Tag::default() };
     let gtid = (!anonymous).then_some(Gtid { source, sequence });
     let mut event = GtidEvent { gtid, ..GtidEvent::default() };
@@ -73,16 +76,24 @@ pub(crate) fn read_tagged_gtid(body: &[u8]) -> Result<GtidEvent, Short> {
                 let count = usize::try_from(varlen(&mut bytes)?).map_err(|_| Short)?;
                 tag = Tag::parse(bytes.take(count)?).ok_or(Short)?;
             }
-            6 => event.immediate_micros = Some(varlen(&mut bytes)? as i64),
-            7 => event.original_micros = Some(varlen(&mut bytes)? as i64),
+            6 => event.immediate_micros = commit_time(varlen(&mut bytes)?),
+            7 => event.original_micros = commit_time(varlen(&mut bytes)?),
             4 | 5 | 8..=11 => drop(varlen(&mut bytes)?),
             // Fields of later versions follow those that matter here.
             _ => break,
         }
     }
+    if sequence == 0 {
+        return Err(Short);
+    }
     event.original_micros = event.original_micros.or(event.immediate_micros);
     let source = GtidSource::MySql { uuid, tag };
     Ok(GtidEvent { gtid: Some(Gtid { source, sequence }), ..event })
+}
+
+/// A time within the 55 bits that servers keep for it.
+fn commit_time(micros: u64) -> Option<i64> {
+    (micros < 1 << 55).then_some(micros as i64)
 }
 
 /// A variable-length integer: the trailing one bits of the first byte count the bytes after it.
@@ -109,6 +120,9 @@ pub(crate) fn read_mariadb_gtid(body: &[u8], server_id: u32) -> Result<GtidEvent
     const FL_PREPARED_XA: u8 = 0x40;
     let mut bytes = Bytes(body);
     let (sequence, domain, flags) = (bytes.u64()?, bytes.u32()?, bytes.u8()?);
+    if sequence == 0 {
+        return Err(Short);
+    }
     let source = GtidSource::MariaDb { domain, server_id };
     Ok(GtidEvent {
         gtid: Some(Gtid { source, sequence }),
@@ -162,6 +176,37 @@ pub(crate) fn read_gtid_list(body: &[u8]) -> Result<GtidSet, Short> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_begin_at_1() {
+        let mariadb = |number: u64| {
+            let body = [&number.to_le_bytes()[..], &[0; 5]].concat();
+            read_mariadb_gtid(&body, 1).map(|event| event.gtid.map(|gtid| gtid.sequence))
+        };
+        assert_eq!((mariadb(0), mariadb(1)), (Err(Short), Ok(Some(1))));
+        let mysql = |number: u64, anonymous: bool| {
+            let body = [&[0; 17][..], &number.to_le_bytes()].concat();
+            read_mysql_gtid(&body, anonymous).map(|event| event.gtid.map(|gtid| gtid.sequence))
+        };
+        assert_eq!((mysql(0, false), mysql(1, false)), (Err(Short), Ok(Some(1))));
+        assert_eq!(mysql(0, true), Ok(None));
+        let tagged = |number| {
+            let body = [0x02, 0x86, 0x00, 0x04, number];
+            read_tagged_gtid(&body).map(|event| event.gtid.map(|gtid| gtid.sequence))
+        };
+        assert_eq!((tagged(0), tagged(0x04)), (Err(Short), Ok(Some(1))));
+    }
+
+    #[test]
+    fn a_tagged_commit_time_that_cannot_be_is_none() {
+        let head = [0x02, 0x86, 0x00, 0x04, 0x04];
+        let read = |time: u64| {
+            let body = [&head[..], &[0x0c, 0xff], &time.to_le_bytes()].concat();
+            read_tagged_gtid(&body).map(|event| event.immediate_micros)
+        };
+        assert_eq!(read((1 << 55) - 1), Ok(Some((1 << 55) - 1)));
+        assert_eq!((read(1 << 55), read(u64::MAX)), (Ok(None), Ok(None)));
+    }
 
     /// A GTID_TAGGED event of MySQL 9.7: `aaaaaaaa-…:mytag:1`, commit 1795457363409273.
     #[test]

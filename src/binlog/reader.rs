@@ -58,6 +58,12 @@ pub enum ReadError {
         /// The checksum of its bytes.
         computed: u32,
     },
+    /// A file without a byte.
+    #[error("the file is empty")]
+    Empty,
+    /// A file of what another server's binlog said, and no binlog.
+    #[error("this is a relay log and no binlog")]
+    RelayLog,
     /// No format description came first.
     #[error("an event comes before the format description event")]
     NoFormat,
@@ -183,7 +189,7 @@ impl StreamReader {
             end = end.checked_sub(CHECKSUM_BYTES).ok_or(ReadError::Truncated)?;
         }
         let body = bytes.get(HEADER_BYTES..end).ok_or(ReadError::Truncated)?;
-        let event_end = offset + bytes.len() as u64;
+        let event_end = offset.saturating_add(bytes.len() as u64);
         self.dispatch(&header, body, offset, event_end)
     }
 
@@ -212,9 +218,6 @@ impl StreamReader {
     ) -> Result<Progress, ReadError> {
         match header.kind {
             kind::TABLE_MAP => self.table_map(body),
-            kind::WRITE_ROWS | kind::WRITE_ROWS_V1 => self.rows(header, body, Operation::Insert),
-            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 => self.rows(header, body, Operation::Update),
-            kind::DELETE_ROWS | kind::DELETE_ROWS_V1 => self.rows(header, body, Operation::Delete),
             kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID => {
                 self.begin_transaction(header, body, offset)?;
             }
@@ -222,16 +225,6 @@ impl StreamReader {
             kind::EXECUTE_LOAD_QUERY => return self.query(header, body, 13, offset, end),
             kind::XID => return Ok(self.commit(end)),
             kind::XA_PREPARE => return Ok(self.xa_prepare(body, end)),
-            kind::TRANSACTION_PAYLOAD => {
-                self.unsupported(header);
-                return Ok(self.commit(end));
-            }
-            kind::QUERY_COMPRESSED => {
-                self.unsupported(header);
-                if self.open.as_ref().is_some_and(|open| !open.begun) {
-                    return Ok(self.commit(end));
-                }
-            }
             kind::PREVIOUS_GTIDS => {
                 let set = gtid::read_previous_gtids(body);
                 return set.map(Progress::Baseline).map_err(|_| ReadError::Gtid("previous GTIDs"));
@@ -247,7 +240,6 @@ impl StreamReader {
                 return Ok(Progress::Rotate { file, position });
             }
             kind::START_ENCRYPTION => return Err(ReadError::Encrypted),
-            kind::INCIDENT => self.blind(BlindSpotReason::Incident, "incident events", 1),
             kind::STOP
             | kind::INTVAR
             | kind::RAND
@@ -263,9 +255,34 @@ impl StreamReader {
             | kind::TRANSACTION_CONTEXT
             | kind::VIEW_CHANGE
             | kind::BINLOG_CHECKPOINT => {}
-            _ => self.unsupported(header),
+            _ => return Ok(self.work(header, body, offset, end)),
         }
         Ok(Progress::Nothing)
+    }
+
+    /// Takes an event that changes rows, or may: outside of a transaction it is one of its own.
+    fn work(&mut self, header: &Header, body: &[u8], offset: u64, end: u64) -> Progress {
+        let outside = self.open.is_none();
+        self.open_at(header, offset);
+        match header.kind {
+            kind::WRITE_ROWS | kind::WRITE_ROWS_V1 => self.rows(header, body, Operation::Insert),
+            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 => self.rows(header, body, Operation::Update),
+            kind::DELETE_ROWS | kind::DELETE_ROWS_V1 => self.rows(header, body, Operation::Delete),
+            kind::INCIDENT => self.blind(BlindSpotReason::Incident, "incident events", 1),
+            _ => self.unsupported(header),
+        }
+        let Some(open) = &self.open else { return Progress::Nothing };
+        if outside && open.tx.rows.is_empty() && open.tx.blind_spots.is_empty() {
+            self.open = None;
+            return Progress::Nothing;
+        }
+        let whole = match header.kind {
+            kind::TRANSACTION_PAYLOAD => true,
+            // No COMMIT follows these when no BEGIN came before.
+            kind::INCIDENT | kind::QUERY_COMPRESSED => !open.begun,
+            _ => outside,
+        };
+        if whole { self.commit(end) } else { Progress::Nothing }
     }
 
     fn begin_transaction(
@@ -317,13 +334,9 @@ impl StreamReader {
         let meaning = meaning(&schema, &text);
         let open = self.open_at(header, offset);
         match meaning {
-            Meaning::Begin => open.begun = true,
-            Meaning::Inside => open.begun = true,
-            Meaning::Commit => return Ok(self.commit(end)),
+            Meaning::Begin | Meaning::Inside => open.begun = true,
+            Meaning::Commit | Meaning::XaEnd => return Ok(self.commit(end)),
             Meaning::Rollback => return Ok(self.rollback(end)),
-            Meaning::XaEnd => {
-                return Ok(self.commit(end));
-            }
             Meaning::Work(kind) => {
                 let text = text.into_owned();
                 open.tx.statements.push(Statement { schema, text, kind });
@@ -396,7 +409,6 @@ impl StreamReader {
             body.take(extra)?;
         }
         let event = RowsEvent::open(body, operation, layout)?;
-        // Rows outside a transaction (a log without GTIDs, cut in the middle) have no place.
         let Some(open) = &mut self.open else { return Ok(()) };
         let table = open.table(layout);
         event.walk(layout, table, &mut self.spans, &mut open.tx)
@@ -510,5 +522,80 @@ impl Open {
         }
         self.tx.tables.clear();
         self.layouts.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(event_kind: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 4];
+        bytes.push(event_kind);
+        bytes.extend(7_u32.to_le_bytes());
+        bytes.extend((HEADER_BYTES as u32 + body.len() as u32).to_le_bytes());
+        bytes.extend([0; 6]);
+        bytes.extend(body);
+        bytes
+    }
+
+    fn reader() -> StreamReader {
+        let mut reader = StreamReader::new("a", Arc::new(|_| None));
+        let mut body = 4_u16.to_le_bytes().to_vec();
+        body.extend(b"8.0.36");
+        body.resize(2 + 50 + 4, 0);
+        body.push(HEADER_BYTES as u8);
+        body.extend([8; 40]);
+        body.extend([0; 5]);
+        reader.event(&event(kind::FORMAT_DESCRIPTION, &body), 4).expect("a format description");
+        reader
+    }
+
+    #[track_caller]
+    fn transaction(progress: Result<Progress, ReadError>) -> Box<Transaction> {
+        match progress {
+            Ok(Progress::Transaction(transaction)) => transaction,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_stands_outside_a_transaction_is_one_of_its_own() {
+        let mut reader = reader();
+        let rows = [1, 0, 0, 0, 0, 0, 1, 0, 1, 1, 0xff];
+        for (event_kind, body, reason) in [
+            (kind::INCIDENT, &[1, 0, 0][..], BlindSpotReason::Incident),
+            (kind::WRITE_ROWS_V1, &rows, BlindSpotReason::NoTableMap),
+            (kind::PARTIAL_UPDATE_ROWS, &rows, BlindSpotReason::UnsupportedEvent),
+            (kind::TRANSACTION_PAYLOAD, &rows, BlindSpotReason::UnsupportedEvent),
+        ] {
+            let bytes = event(event_kind, body);
+            let tx = transaction(reader.event(&bytes, 100));
+            assert_eq!((tx.gtid, tx.server_id, tx.blind_spots.len()), (None, 7, 1));
+            assert_eq!(tx.blind_spots[0].reason, reason);
+            assert_eq!(tx.coordinates.start, 100);
+            assert_eq!(tx.coordinates.end, 100 + bytes.len() as u64);
+            assert_eq!(reader.unfinished(), None);
+        }
+        let statement_end = [0xff, 0xff, 0xff, 0, 0, 0, 1, 0];
+        let ended = reader.event(&event(kind::WRITE_ROWS_V1, &statement_end), 100);
+        assert_eq!((ended, reader.unfinished()), (Ok(Progress::Nothing), None));
+    }
+
+    #[test]
+    fn an_incident_ends_a_transaction_that_was_not_begun() {
+        let mut reader = reader();
+        let mut query = vec![0; 14];
+        query.extend(b"BEGIN");
+        assert_eq!(reader.event(&event(kind::QUERY, &query), 4), Ok(Progress::Nothing));
+        let incident = event(kind::INCIDENT, &[1, 0, 0]);
+        assert_eq!(reader.event(&incident, 40), Ok(Progress::Nothing));
+        let tx = transaction(reader.event(&event(kind::XID, &[0; 8]), 80));
+        assert_eq!(tx.blind_spots[0].reason, BlindSpotReason::Incident);
+        let mut gtid = vec![0; 17];
+        gtid.extend(9_u64.to_le_bytes());
+        assert_eq!(reader.event(&event(kind::GTID, &gtid), 120), Ok(Progress::Nothing));
+        let tx = transaction(reader.event(&incident, u64::MAX));
+        assert_eq!((tx.gtid.map(|gtid| gtid.sequence), tx.blind_spots.len()), (Some(9), 1));
     }
 }

@@ -5,6 +5,7 @@ use sqlparser::{
     ast::{FromTable, ObjectName, Statement as Sql, TableFactor, TableObject, TableWithJoins},
     dialect::MySqlDialect,
     parser::Parser,
+    tokenizer::Token,
 };
 
 /// What a query event means for the transaction around it.
@@ -60,9 +61,83 @@ pub(crate) fn meaning(schema: &str, text: &str) -> Meaning {
 /// `CREATE TABLE ... SELECT` in statement format; in row format its rows follow as row events and
 /// MySQL adds `START TRANSACTION`.
 fn is_create_select(text: &str) -> bool {
-    let upper = text.to_ascii_uppercase();
-    let head = upper.starts_with("CREATE TABLE") || upper.starts_with("CREATE OR REPLACE TABLE");
-    head && !upper.contains("START TRANSACTION") && upper.contains("SELECT")
+    let mut words = Words(text);
+    words.next();
+    let mut word = words.next();
+    if word.is_some_and(|word| word.eq_ignore_ascii_case("OR")) {
+        words.next();
+        word = words.next();
+    }
+    if !word.is_some_and(|word| word.eq_ignore_ascii_case("TABLE")) {
+        return false;
+    }
+    if let Some((Sql::CreateTable(create), true)) = parse(text) {
+        return create.query.is_some();
+    }
+    let (mut select, mut before) = (false, "");
+    for word in words {
+        if before.eq_ignore_ascii_case("START") && word.eq_ignore_ascii_case("TRANSACTION") {
+            return false;
+        }
+        select |= word.eq_ignore_ascii_case("SELECT");
+        before = word;
+    }
+    select
+}
+
+/// The words of a statement outside quotes and comments; the inside of an executable comment is
+/// text.
+struct Words<'a>(&'a str);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let in_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        loop {
+            self.0 = skip_comments(self.0);
+            let first = self.0.chars().next()?;
+            let length = match first {
+                '\'' | '"' | '`' => quoted_bytes(self.0, first),
+                _ if in_word(first) => self.0.find(|c| !in_word(c)).unwrap_or(self.0.len()),
+                _ => first.len_utf8(),
+            };
+            let (word, rest) = self.0.split_at(length);
+            self.0 = rest;
+            if in_word(first) {
+                return Some(word);
+            }
+        }
+    }
+}
+
+/// How long the quoted text is that a statement begins with, in bytes. A doubled quote inside
+/// reads as two texts.
+fn quoted_bytes(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quote != '`' => escaped = true,
+            _ if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// What the parser makes of a statement, and whether it came to the end of it.
+fn parse(text: &str) -> Option<(Sql, bool)> {
+    // The parser's recursion is bounded; its input here is as long as an event may be.
+    const TEXT_MAX: usize = 1 << 20;
+    if text.len() > TEXT_MAX {
+        return None;
+    }
+    let parser = Parser::new(&MySqlDialect {}).with_recursion_limit(50);
+    let mut parser = parser.try_with_sql(text).ok()?;
+    let statement = parser.parse_statement().ok()?;
+    let ended = matches!(parser.peek_token().token, Token::EOF | Token::SemiColon);
+    Some((statement, ended))
 }
 
 /// The text after comments and opening brackets; the inside of an executable comment is text.
@@ -83,16 +158,7 @@ fn skip_comments(mut text: &str) -> &str {
 
 /// The tables a statement writes, as (schema, name); empty when they cannot be told.
 fn written_tables(schema: &str, text: &str) -> Vec<(String, String)> {
-    // The parser's recursion is bounded; its input here is as long as an event may be.
-    const TEXT_MAX: usize = 1 << 20;
-    if text.len() > TEXT_MAX {
-        return Vec::new();
-    }
-    let parsed = Parser::new(&MySqlDialect {})
-        .with_recursion_limit(50)
-        .try_with_sql(text)
-        .and_then(|mut parser| parser.parse_statement());
-    let Ok(statement) = parsed else { return load_data_table(schema, text) };
+    let Some((statement, _)) = parse(text) else { return load_data_table(schema, text) };
     let mut names: Vec<&ObjectName> = Vec::new();
     match &statement {
         Sql::Insert(insert) => {
@@ -163,6 +229,31 @@ mod tests {
         assert_eq!(rows("delete from x.t where id=1"), ["x.t"]);
         assert_eq!(rows("LOAD DATA INFILE 'f' INTO TABLE `t` FIELDS TERMINATED BY ','"), ["db.t"]);
         assert_eq!(rows("insert into t values ((((("), Vec::<String>::new(), "it cannot be told");
+    }
+
+    #[test]
+    fn tables_made_from_a_query_are_told_from_empty_ones() {
+        for text in [
+            "CREATE  TABLE t SELECT 1",
+            "create table t as select * from u",
+            "CREATE OR\tREPLACE TABLE t (a int) SELECT 1 AS a",
+            "CREATE TABLE IF NOT EXISTS t (a int) ENGINE=InnoDB IGNORE SELECT 1 AS a",
+            "CREATE TABLE t (a int) PARTITION BY HASH (a) PARTITIONS 4 SELECT 1 AS a",
+            "CREATE TABLE t /*!50100 select */ 1 from",
+        ] {
+            let told = meaning("db", text);
+            assert!(matches!(told, Meaning::Work(StatementKind::Rows(_))), "{text}: {told:?}");
+        }
+        for text in [
+            "CREATE TABLE u (id int, is_selected tinyint)",
+            "CREATE TABLE u (id int COMMENT 'select', `select` int)",
+            "CREATE TABLE u (id int COMMENT 'it''s \\' select') NO SENSE /* select */ -- select",
+            "CREATE TABLE u (a int) START  TRANSACTION SELECT",
+            "CREATE TEMPORARY TABLE u SELECT 1",
+            "CREATE VIEW v AS SELECT 1",
+        ] {
+            assert_eq!(meaning("db", text), Meaning::Work(StatementKind::Other), "{text}");
+        }
     }
 
     #[test]

@@ -35,7 +35,10 @@ pub fn table_pattern(pattern: &str) -> Result<Glob, ValueError> {
 fn missing_part(pattern: &str) -> String {
     match pattern.trim_matches('.') {
         "" | "*" => r#"write schema.table; all tables are "*.*""#.into(),
-        name => format!(r#"write schema.table, such as "{name}.*" or "*.{name}""#),
+        name if name.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+            format!(r#"write schema.table, such as "{name}.*" or "*.{name}""#)
+        }
+        _ => r#"write schema.table, such as "shop.orders" or "crm.*""#.into(),
     }
 }
 

@@ -277,10 +277,12 @@ impl Verifier {
         let stream = &mut self.streams[node.at()];
         stream.other_write = stream.ordinal;
         if origin.is_some() {
-            let detail = "transactions without a GTID: their copies cannot be recognised";
-            let rows = tx.rows.len().max(1) as u64;
-            let reason = BlindSpotReason::Anonymous;
-            self.blind(node, reason, None, detail.into(), rows, tx.committed_at, out);
+            if !tx.rows.is_empty() || !tx.statements.is_empty() {
+                let detail = "transactions without a GTID: their copies cannot be recognised";
+                let rows = tx.rows.len().max(1) as u64;
+                let reason = BlindSpotReason::Anonymous;
+                self.blind(node, reason, None, detail.into(), rows, tx.committed_at, out);
+            }
             if origin == Some(node) {
                 self.coverage.streams[node.at()].originals += 1;
                 self.coverage.streams[node.at()].rows_seen += tx.rows.len() as u64;

@@ -66,10 +66,17 @@ pub enum FeedError {
     },
 }
 
+/// What to do about relay logs where binlogs are wanted.
+pub(super) const RELAY_HINT: &str = "is log_bin in another directory?";
+
 /// What to do about a stream that cannot be read on.
 pub(super) fn read_hint(error: &ReadError, in_use: bool) -> &'static str {
     match error {
         ReadError::Encrypted => "scan the server itself, or decrypt the file with its key",
+        ReadError::RelayLog => RELAY_HINT,
+        ReadError::Empty => {
+            "the server had just made it, or the copy failed: leave it out, or copy it again"
+        }
         ReadError::Format(_) | ReadError::NoFormat => {
             "is this a binlog of MySQL 5.6 or later, or of MariaDB 10.2 or later?"
         }

@@ -3,7 +3,7 @@
 use super::{
     FeedError, FeedItem,
     continuity::{Continuity, Fit},
-    error::read_hint,
+    error::{RELAY_HINT, read_hint},
     window::{Window, WindowError},
 };
 use crate::binlog::{Progress, ReadError, RuleColumn, StreamReader, event};
@@ -67,19 +67,51 @@ fn is_pattern(name: &str) -> bool {
 
 /// The files that a pattern names, by name: a shell does not expand `NODE=PATTERN`.
 fn matching_files(node: &str, pattern: &Path) -> Result<Vec<BinlogFile>, FeedError> {
-    let glob = globset::Glob::new(&base_name(pattern)).map_err(|error| {
+    let name = pattern.file_name().unwrap_or_default().to_string_lossy();
+    let glob = globset::Glob::new(&name).map_err(|error| {
         source_error(node, pattern, error.to_string(), "name the files one by one")
     })?;
     let glob = glob.compile_matcher();
     let directory = pattern.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut paths = entries(node, directory.unwrap_or(Path::new(".")))?;
-    let index = |path: &Path| path.extension().is_some_and(|extension| extension == "index");
-    paths.retain(|path| glob.is_match(base_name(path)) && !index(path));
+    paths.retain(|path| glob.is_match(path.file_name().unwrap_or_default()) && !is_index(path));
+    if !is_relay_log(&name) {
+        leave_relay_logs_out(node, pattern, &mut paths)?;
+    }
+    // The plain file sorts before the packed ones of the same name.
+    paths.dedup_by_key(|path| base_name(path));
     if paths.is_empty() {
         let problem = "no file matches this pattern".to_owned();
         return Err(source_error(node, pattern, problem, "try the directory itself"));
     }
     paths.iter().map(|path| binlog_file(node, path)).collect()
+}
+
+fn is_index(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "index")
+}
+
+/// Relay logs may stand beside binlogs, and look like them.
+fn is_relay_log(name: &str) -> bool {
+    name.contains("relay")
+}
+
+/// Takes the relay logs out.
+///
+/// # Errors
+/// Nothing else is there.
+fn leave_relay_logs_out(
+    node: &str,
+    source: &Path,
+    paths: &mut Vec<PathBuf>,
+) -> Result<(), FeedError> {
+    let before = paths.len();
+    paths.retain(|path| !is_relay_log(&base_name(path)));
+    if paths.is_empty() && before > 0 {
+        let problem = "only relay logs here".to_owned();
+        return Err(source_error(node, source, problem, RELAY_HINT));
+    }
+    Ok(())
 }
 
 fn binlog_file(node: &str, path: &Path) -> Result<BinlogFile, FeedError> {
@@ -114,10 +146,7 @@ fn entries(node: &str, directory: &Path) -> Result<Vec<PathBuf>, FeedError> {
 /// The index of the directory's binlogs; relay logs have one of their own beside it.
 fn index_of(node: &str, directory: &Path) -> Result<Option<PathBuf>, FeedError> {
     let mut indices = entries(node, directory)?;
-    indices.retain(|path| path.extension().is_some_and(|extension| extension == "index"));
-    if indices.len() > 1 {
-        indices.retain(|path| !base_name(path).contains("relay"));
-    }
+    indices.retain(|path| is_index(path) && !is_relay_log(&base_name(path)));
     match indices.as_slice() {
         [] => Ok(None),
         [index] => Ok(Some(index.clone())),
@@ -163,17 +192,14 @@ fn listed_files(node: &str, directory: &Path, index: &Path) -> Result<Vec<PathBu
 
 /// All files of one base name with a number, by number.
 fn numbered_files(node: &str, directory: &Path) -> Result<Vec<PathBuf>, FeedError> {
+    let mut paths = entries(node, directory)?;
+    paths.retain(|path| base_and_number(path).is_some());
+    leave_relay_logs_out(node, directory, &mut paths)?;
     let mut by_base: BTreeMap<String, BTreeMap<u64, PathBuf>> = BTreeMap::new();
-    for path in entries(node, directory)? {
-        let name = base_name(&path);
-        let Some((base, number)) = name.rsplit_once('.') else { continue };
-        let digits = number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
-        if let Some(number) = number.parse().ok().filter(|_| digits) {
-            by_base.entry(base.to_owned()).or_default().insert(number, path);
-        }
-    }
-    if by_base.len() > 1 {
-        by_base.retain(|base, _| !base.contains("relay"));
+    for path in paths {
+        let Some((base, number)) = base_and_number(&path) else { continue };
+        // The plain file sorts before the packed ones of the same name.
+        by_base.entry(base).or_default().entry(number).or_insert(path);
     }
     let bases: Vec<&String> = by_base.keys().collect();
     match bases.as_slice() {
@@ -192,6 +218,14 @@ fn numbered_files(node: &str, directory: &Path) -> Result<Vec<PathBuf>, FeedErro
     }
 }
 
+/// `mysql-bin` and 1 of `mysql-bin.000001`.
+fn base_and_number(path: &Path) -> Option<(String, u64)> {
+    let name = base_name(path);
+    let (base, number) = name.rsplit_once('.')?;
+    let digits = number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
+    Some((base.to_owned(), number.parse().ok().filter(|_| digits)?))
+}
+
 fn open(node: &str, file: &BinlogFile) -> Result<Window<Box<dyn Read + Send>>, FeedError> {
     let io = |source| FeedError::Io { node: node.to_owned(), path: file.path.clone(), source };
     let plain = File::open(&file.path).map_err(io)?;
@@ -205,12 +239,19 @@ fn open(node: &str, file: &BinlogFile) -> Result<Window<Box<dyn Read + Send>>, F
 
 /// The server ids of the servers that wrote these files, as their format descriptions say.
 ///
+/// Ends before a later file that cannot be read: the feed tells of that one at its place, after
+/// the findings before it.
+///
 /// # Errors
-/// A file that cannot be opened, is no binlog, or whose first event is damaged.
+/// A first file that cannot be opened, is no binlog, or whose first event is damaged.
 pub fn file_server_ids(node: &str, files: &[BinlogFile]) -> Result<Vec<u32>, FeedError> {
     let mut ids = Vec::new();
     for file in files {
-        ids.push(server_id(node, file)?);
+        match server_id(node, file) {
+            Ok(id) => ids.push(id),
+            Err(error) if ids.is_empty() => return Err(error),
+            Err(_) => break,
+        }
     }
     ids.sort_unstable();
     ids.dedup();
@@ -231,6 +272,9 @@ fn server_id(node: &str, file: &BinlogFile) -> Result<u32, FeedError> {
     if header.kind != event::kind::FORMAT_DESCRIPTION {
         return Err(fail(ReadError::NoFormat));
     }
+    if event::is_relay_log(bytes) {
+        return Err(fail(ReadError::RelayLog));
+    }
     let format = event::Format::read(bytes).map_err(|error| fail(ReadError::Format(error)))?;
     event::verify_checksum(bytes).map_err(|(stored, computed)| {
         let kind = event::kind_name(header.kind);
@@ -246,18 +290,17 @@ fn window_error(
     error: WindowError,
     in_use: bool,
 ) -> FeedError {
-    match error {
-        WindowError::Io(source) => {
-            FeedError::Io { node: node.to_owned(), path: file.path.clone(), source }
+    let node = node.to_owned();
+    let source = match error {
+        WindowError::Io(source) if source.raw_os_error().is_some() => {
+            return FeedError::Io { node, path: file.path.clone(), source };
         }
-        WindowError::Read(source) => FeedError::Read {
-            node: node.to_owned(),
-            file: file.name.clone(),
-            offset,
-            hint: read_hint(&source, in_use),
-            source,
-        },
-    }
+        // Not the system's but the decoder's: the packed file is cut off or damaged.
+        WindowError::Io(_) => ReadError::Truncated,
+        WindowError::Read(source) => source,
+    };
+    let hint = read_hint(&source, in_use);
+    FeedError::Read { node, file: file.name.clone(), offset, hint, source }
 }
 
 /// Delivers the transactions of a stream of files.
@@ -290,11 +333,6 @@ impl FileFeed {
                 return Ok(());
             }
         }
-        if let (Some(gtid), Some(last)) = (self.reader.unfinished(), files.last()) {
-            let in_use = self.reader.format().is_some_and(|format| format.in_use);
-            let error = WindowError::Read(ReadError::Unfinished(gtid));
-            return Err(window_error(&self.node, last, last.bytes, error, in_use));
-        }
         if !self.begun {
             deliver(FeedItem::Begin(GtidSet::default()), 0);
         }
@@ -318,8 +356,20 @@ impl FileFeed {
         loop {
             let offset = window.offset();
             let next = window.event().map_err(|error| fail(self, offset, error))?;
-            let Some((offset, bytes)) = next else { return Ok(true) };
+            let Some((offset, bytes)) = next else {
+                // Servers end no file inside a transaction.
+                return match self.reader.unfinished() {
+                    Some(gtid) => {
+                        let error = WindowError::Read(ReadError::Unfinished(gtid));
+                        Err(fail(self, offset, error))
+                    }
+                    None => Ok(true),
+                };
+            };
             let end = offset + bytes.len() as u64;
+            if event::is_relay_log(bytes) {
+                return Err(fail(self, offset, WindowError::Read(ReadError::RelayLog)));
+            }
             let progress = self.reader.event(bytes, offset);
             let progress =
                 progress.map_err(|error| fail(self, offset, WindowError::Read(error)))?;

@@ -73,7 +73,7 @@ impl<R: Read> Window<R> {
         match found.as_slice() {
             b"\xfebin" => Ok(()),
             b"\xfdbin" => Err(format_error("the file is an encrypted binlog (magic fd 62 69 6e)")),
-            [] => Err(format_error("the file is empty")),
+            [] => Err(WindowError::Read(ReadError::Empty)),
             _ => Err(format_error("the file is no binlog (it does not begin with fe 62 69 6e)")),
         }
     }

@@ -117,7 +117,7 @@ impl Place {
             _ => {}
         }
         let offset = offset_of(&header, self.offset);
-        self.offset = offset + bytes.len() as u64;
+        self.offset = offset.saturating_add(bytes.len() as u64);
         // The server decrypts what it sends, and marks where encryption began all the same.
         if header.kind == kind::START_ENCRYPTION {
             return Arrival::Ignore;
@@ -144,7 +144,7 @@ fn offset_of(header: &Header, summed: u64) -> u64 {
         kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIADB_GTID
     );
     match begins || left_out <= LEFT_OUT_BYTES_MAX {
-        true => summed + u64::from(left_out),
+        true => summed.saturating_add(u64::from(left_out)),
         false => summed,
     }
 }
@@ -244,6 +244,17 @@ mod tests {
         place.enter("a", 0xffff_fff0);
         let gtid = event(kind::GTID, 100, 0, &[0; 11]);
         assert_eq!(place.arrival(&gtid), Arrival::Logged(0x1_0000_0000 + 70));
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_does_not_panic() {
+        let mut place = Place::default();
+        let rotate = event(kind::ROTATE, 0, ARTIFICIAL, b"\xfe\xff\xff\xff\xff\xff\xff\xffa");
+        assert_eq!(place.arrival(&rotate), Arrival::Enter("a".into(), u64::MAX - 1));
+        place.enter("a", u64::MAX - 1);
+        assert_eq!(place.arrival(&event(kind::XID, 0, 0, &[0; 8])), Arrival::Logged(u64::MAX - 1));
+        assert_eq!(place.arrival(&event(kind::GTID, 100, 0, &[0; 8])), Arrival::Logged(u64::MAX));
+        assert_eq!(place.arrival(&event(kind::XID, 0, 0, &[0; 8])), Arrival::Logged(u64::MAX));
     }
 
     #[test]
