@@ -31,8 +31,15 @@
 //!   threads, clocks, environment, chance or async. `tests/tidy`:
 //!   `model_binlog_engine_and_report_are_pure`.
 //! - **Findings do not depend on how the reader interleaves the streams**, only on the order within
-//!   each. `engine/tests.rs`: `opposite_order_is_a_conflict_whatever_is_read_first` and all tests
-//!   that run through every interleaving.
+//!   each. `engine/tests.rs`: `opposite_order_is_a_conflict_whatever_is_read_first`;
+//!   `tests/simulation.rs`: `the_engine_agrees_with_the_simulated_truth`, which demands equal
+//!   findings from every interleaving.
+//! - **The slow obvious version stays, as the oracle.** All pairs of whole logs are compared, for
+//!   every short schedule. `tests/oracle.rs`: `every_short_schedule_is_decided_on_mysql`,
+//!   `every_short_schedule_is_decided_on_mariadb`.
+//! - **Scan and watch tell the same**, and it is the truth: on real masters, with conflicts known
+//!   by construction. `tests/servers_random`: `mariadb_conflicts_are_found_and_nothing_else`,
+//!   `mysql_conflicts_are_found_and_nothing_else`.
 //! - **A conflict needs no copy.** It is known once both originals have been read.
 //!   `engine/tests.rs`: `before_replication_delivers_anything_it_is_pending`.
 //! - **Streams may begin anywhere**, each at another place. `engine/tests.rs`:
@@ -47,8 +54,9 @@
 //!   show. `feed/continuity.rs`: `missing_files_show_in_the_next_head`; `docs/reference.md` names
 //!   every reason: `tests/tidy`, `the_reference_names_every_kind_reason_and_exit_code`.
 //! - **No bytes make it panic**, loop, or take more memory than they are long.
-//!   `tests/row_images.rs`: `no_bytes_panic`; `feed/window.rs`:
-//!   `a_lying_length_costs_no_more_than_the_input`; `config/tests.rs`:
+//!   `tests/recorded.rs`: `a_file_cut_off_at_any_byte_is_told_and_invents_nothing`,
+//!   `a_flipped_bit_is_told_in_whatever_byte`; `tests/row_images.rs`: `no_bytes_panic`;
+//!   `feed/window.rs`: `a_lying_length_costs_no_more_than_the_input`; `config/tests.rs`:
 //!   `every_beginning_of_a_file_is_accepted_or_refused`.
 //! - **Read only.** No statement that writes to a master exists in the code. `tests/tidy`:
 //!   `no_statement_that_writes_to_a_master_exists`.
