@@ -29,7 +29,7 @@ pub use tables::table_pattern;
 pub use url::MysqlUrl;
 pub use watch::{Evidence, Start, WatchConfig};
 
-use crate::model::{NodeIndex, OwnershipRule, Unlisted};
+use crate::model::{NODES_MAX, NodeIndex, OwnershipRule, Unlisted};
 use cursor::{Cursor, Place, Section, one_of};
 use std::{path::Path, time::Duration};
 
@@ -159,9 +159,8 @@ impl Config {
         }
         if self.nodes.is_empty() {
             let names: std::collections::BTreeSet<&str> = names.iter().copied().collect();
-            if names.len() > nodes::NODES_MAX {
-                let message =
-                    format!("{} nodes; a ring has at most {}", names.len(), nodes::NODES_MAX);
+            if names.len() > NODES_MAX {
+                let message = format!("{} nodes; a ring has at most {}", names.len(), NODES_MAX);
                 return Err(ConfigError::new("", ValueError { message, hint: None }));
             }
             self.nodes = names.into_iter().map(NodeConfig::named).collect();

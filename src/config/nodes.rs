@@ -3,11 +3,9 @@
 use super::cursor::{Cursor, Place, Section};
 use super::error::{ConfigError, ValueError};
 use super::{MysqlUrl, PasswordSource};
-use crate::model::{Node, parse_uuid};
+use crate::model::{NODES_MAX, Node, parse_uuid};
 use std::path::PathBuf;
 
-/// The most nodes a ring can have: as many as the engine takes.
-pub(super) const NODES_MAX: usize = 12;
 const NAME_CHARS_MAX: usize = 64;
 
 const KEYS: [&str; 6] =

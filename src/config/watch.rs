@@ -3,8 +3,9 @@
 use super::cursor::{Cursor, Section, one_of};
 use super::duration::parse_duration;
 use super::error::{ConfigError, ValueError};
-use super::nodes::{NODES_MAX, NodeConfig};
+use super::nodes::NodeConfig;
 use super::ownership::Known;
+use crate::model::NODES_MAX;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 const KEYS: [&str; 7] =

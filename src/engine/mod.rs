@@ -43,7 +43,6 @@ mod tally;
 mod tests;
 
 pub use coverage::{Coverage, StreamCoverage, TableCount};
-pub use open::NODES_MAX;
 pub use ownership::Ownership;
 
 use crate::model::{
@@ -141,9 +140,8 @@ impl Verifier {
     /// A verifier of these nodes.
     ///
     /// # Input
-    /// At most [`NODES_MAX`] nodes; names and server ids checked by the configuration.
+    /// Names and server ids checked by the configuration.
     pub fn new(nodes: Nodes, ownership: Ownership, settings: Settings) -> Self {
-        assert!(nodes.len() <= NODES_MAX, "the configuration allows no more nodes");
         let window = settings.shared_key_window_micros.max(settings.near_conflict_window_micros);
         let limit = settings.recent_keys_max;
         let streams = nodes.indices().map(|_| Stream::new(RecentCopies::new(window, limit)));

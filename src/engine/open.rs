@@ -1,7 +1,7 @@
 //! Open transactions: originals that some stream has not shown yet, and the keys they touch.
 
 use super::shown::Place;
-use crate::model::{CommitTime, Coordinates, Gtid, NodeIndex, Operation, RowState};
+use crate::model::{CommitTime, Coordinates, Gtid, NODES_MAX, NodeIndex, Operation, RowState};
 use hashbrown::HashTable;
 use std::collections::VecDeque;
 
@@ -77,9 +77,6 @@ fn chain_hash(key: u128, origin: NodeIndex) -> u64 {
     // An odd multiple moves the node into the high bits, which the hash table looks at first.
     key as u64 ^ u64::from(origin.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
-
-/// The most nodes of one verifier: what a touch has room for.
-pub const NODES_MAX: usize = 12;
 
 /// A touch as others see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

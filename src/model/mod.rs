@@ -18,7 +18,7 @@ pub use finding::{
 };
 pub(crate) use gtid::parse_uuid;
 pub use gtid::{Gtid, GtidSet, GtidSource, ParseGtidError, Tag};
-pub use node::{Node, NodeIndex, Nodes};
+pub use node::{NODES_MAX, Node, NodeIndex, Nodes};
 pub use ownership::{
     Endpoint, OwnershipRule, RowOwnership, RowRule, RuleBody, Unlisted, ValuePattern,
 };

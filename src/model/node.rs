@@ -1,5 +1,8 @@
 //! Nodes: the masters, by their names.
 
+/// The most nodes of one ring: what the engine's record of a write has room for.
+pub const NODES_MAX: usize = 12;
+
 /// A node by its place in [`Nodes`]; nodes are numbered in the order of their names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeIndex(pub u8);
@@ -32,9 +35,9 @@ pub struct Node {
 pub struct Nodes(Vec<Node>);
 
 impl Nodes {
-    /// Sorts the nodes by name and numbers them. At most 12 nodes.
+    /// Sorts the nodes by name and numbers them. At most [`NODES_MAX`] nodes.
     pub fn new(mut nodes: Vec<Node>) -> Self {
-        assert!(nodes.len() <= 12, "callers bound the number of nodes");
+        assert!(nodes.len() <= NODES_MAX, "callers bound the number of nodes");
         nodes.sort_by(|x, y| x.name.cmp(&y.name));
         Nodes(nodes)
     }

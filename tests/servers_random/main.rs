@@ -217,9 +217,11 @@ impl Run<'_> {
         let what = format!("from {} and {}", a[0].display(), b[0].display());
         let facts = facts(&found);
         // A MariaDB copy that changed nothing before the log begins is in no log: `possible`.
+        let leaves_holes = self.lab.server() == Server::MariaDb;
+        let is_sure = |found: &Found| found.certainty == "exact" || !leaves_holes;
         let false_ones: Vec<_> = found
             .values()
-            .filter(|found| found.severity != "info" && found.certainty == "exact")
+            .filter(|found| found.severity != "info" && is_sure(found))
             .filter(|found| !self.expected.contains(&found.fact))
             .collect();
         assert!(false_ones.is_empty(), "{what}: {false_ones:#?}");
