@@ -73,6 +73,8 @@ fn table(kinds: &[ColumnType]) -> Table {
         name: "t".to_owned(),
         columns: kinds.iter().map(column).collect(),
         primary_key: (0..kinds.len() as u16).rev().collect(),
+        unique_keys: vec![],
+        shape: 0,
     }
 }
 

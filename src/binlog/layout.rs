@@ -111,13 +111,14 @@ impl Layout {
         primary_key: Vec<u16>,
         rule_column: &dyn Fn(&str) -> Option<String>,
     ) -> Layout {
-        let steps = columns.iter().map(|column| step(&column.kind)).collect();
+        let steps: Vec<Step> = columns.iter().map(|column| step(&column.kind)).collect();
         let mut key_place = vec![NOT_IN_KEY; columns.len()];
         for (place, column) in primary_key.iter().enumerate() {
             key_place[usize::from(*column)] = place as u8;
         }
         let id = table_id(&schema, &name);
-        let table = Table { id, schema, name, columns, primary_key };
+        let (unique_keys, shape) = (Vec::new(), shape(&steps));
+        let table = Table { id, schema, name, columns, primary_key, unique_keys, shape };
         let wanted = rule_column(&table.full_name());
         let rule_column = wanted.and_then(|wanted| {
             let same = |name: &String| name.eq_ignore_ascii_case(&wanted);
@@ -134,6 +135,20 @@ fn table_id(schema: &str, name: &str) -> TableId {
     hash.update(&[0]);
     hash.update(name.as_bytes());
     TableId(hash.digest128())
+}
+
+/// A hash of how a row image is laid out.
+fn shape(steps: &[Step]) -> u32 {
+    let mut hash = Xxh3::new();
+    for step in steps {
+        let (kind, bytes) = match *step {
+            Step::Fixed(bytes) => (0, bytes),
+            Step::Counted(bytes) => (1, u16::from(bytes)),
+        };
+        hash.update(&[kind]);
+        hash.update(&bytes.to_le_bytes());
+    }
+    hash.digest() as u32
 }
 
 /// A name: a length byte, the text, a NUL.

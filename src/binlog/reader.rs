@@ -480,6 +480,7 @@ impl Open {
             rows: Vec::new(),
             key_bytes: Vec::new(),
             rule_values: Vec::new(),
+            unique_takes: Vec::new(),
             statements: Vec::new(),
             blind_spots: Vec::new(),
         };
@@ -513,6 +514,7 @@ impl Open {
     fn drop_rows(&mut self, reason: BlindSpotReason, detail: &str) {
         let rows = std::mem::take(&mut self.tx.rows);
         self.tx.rule_values.clear();
+        self.tx.unique_takes.clear();
         self.tx.key_bytes.clear();
         for (at, table) in self.tx.tables.clone().iter().enumerate() {
             let count = rows.iter().filter(|row| row.table as usize == at).count() as u64;

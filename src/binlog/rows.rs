@@ -161,7 +161,10 @@ impl<'a> RowsEvent<'a> {
         *at = end;
         Ok(match columns.all {
             true => RowState::Image(xxh3_128(image)),
-            false => RowState::Partial,
+            false => RowState::Partial {
+                columns: xxh3_128(columns.present) as u32,
+                values: xxh3_128(image) as u32,
+            },
         })
     }
 
@@ -234,7 +237,7 @@ impl<'a> RowsEvent<'a> {
             tx.key_bytes.truncate(start);
             return Ok(None);
         };
-        Ok(Some(Key { hash, start, len }))
+        Ok(Some(Key { hash, start, len, spelling: 0 }))
     }
 
     /// Appends the two values of the rule's column, and gives their place.

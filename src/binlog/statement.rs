@@ -54,7 +54,7 @@ pub(crate) fn meaning(schema: &str, text: &str) -> Meaning {
         "GRANT" | "REVOKE" | "FLUSH" | "ANALYZE" | "OPTIMIZE" | "SET" => {
             Meaning::Work(StatementKind::Other)
         }
-        _ => Meaning::Work(StatementKind::Definition),
+        _ => Meaning::Work(StatementKind::Definition(Vec::new())),
     }
 }
 
@@ -267,8 +267,11 @@ mod tests {
             ("XA START X'67',X'',1", Meaning::Inside),
             ("XA COMMIT X'67',X'',1", Meaning::XaEnd),
             ("# Dumb\nCREATE TABLE t (a int)", Meaning::Work(StatementKind::Other)),
-            ("CREATE OR REPLACE TABLE t (a int)", Meaning::Work(StatementKind::Definition)),
-            ("TRUNCATE t", Meaning::Work(StatementKind::Definition)),
+            (
+                "CREATE OR REPLACE TABLE t (a int)",
+                Meaning::Work(StatementKind::Definition(Vec::new())),
+            ),
+            ("TRUNCATE t", Meaning::Work(StatementKind::Definition(Vec::new()))),
         ] {
             assert_eq!(meaning("db", text), want, "{text}");
         }

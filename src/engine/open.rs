@@ -124,7 +124,7 @@ const PARTIAL: PackedState = 1;
 fn pack(state: RowState) -> PackedState {
     match state {
         RowState::Absent => ABSENT,
-        RowState::Partial => PARTIAL,
+        RowState::Partial { .. } => PARTIAL,
         RowState::Image(hash) => (hash as u64).max(2),
     }
 }

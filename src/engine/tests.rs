@@ -24,12 +24,14 @@ fn tx(family: Family, origin: u8, sequence: u64, rows: &[(u128, u128, u128)]) ->
         name: "t".into(),
         columns: vec![],
         primary_key: vec![0],
+        unique_keys: vec![],
+        shape: 0,
     };
     let state = |image| if image == 0 { RowState::Absent } else { RowState::Image(image + 10) };
     let rows = rows
         .iter()
         .map(|&(key, before, after)| {
-            let key = Key { hash: key, start: 0, len: 0 };
+            let key = Key { hash: key, start: 0, len: 0, spelling: 0 };
             let operation = match (before, after) {
                 (0, _) => Operation::Insert,
                 (_, 0) => Operation::Delete,
@@ -55,6 +57,7 @@ fn tx(family: Family, origin: u8, sequence: u64, rows: &[(u128, u128, u128)]) ->
         rows,
         key_bytes: vec![],
         rule_values: vec![],
+        unique_takes: vec![],
         statements: vec![],
         blind_spots: vec![],
     }

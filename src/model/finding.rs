@@ -1,7 +1,7 @@
 //! Findings: what twinlog reports.
 
 use super::{BlindSpotReason, CommitTime, Coordinates, Gtid, NodeIndex, Operation, RowKey};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// A finding's identity: 128 bits derived from what it is about, the same in every run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -26,6 +26,13 @@ pub enum FindingKind {
     SharedKey,
     /// A handover so quick that a little more lag makes it a conflict.
     NearConflict,
+    /// A row whose last written image differs between streams.
+    Divergence,
+    /// A table's definition changed on one side, concurrent with writes to it or changes of it on
+    /// the other.
+    DdlConflict,
+    /// A transaction that a stream should have shown and has not.
+    MissingCopy,
     /// A transaction from a server that no node names.
     UnknownOrigin,
     /// A transaction logged again on its own origin, or circling.
@@ -36,12 +43,15 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// All kinds, for metrics that start at zero.
-    pub const ALL: [FindingKind; 8] = [
+    pub const ALL: [FindingKind; 11] = [
         FindingKind::TableOwnership,
         FindingKind::RowOwnership,
         FindingKind::WriteConflict,
         FindingKind::SharedKey,
         FindingKind::NearConflict,
+        FindingKind::Divergence,
+        FindingKind::DdlConflict,
+        FindingKind::MissingCopy,
         FindingKind::UnknownOrigin,
         FindingKind::ReplicationLoop,
         FindingKind::BlindSpot,
@@ -55,6 +65,9 @@ impl FindingKind {
             FindingKind::WriteConflict => "write_conflict",
             FindingKind::SharedKey => "shared_key",
             FindingKind::NearConflict => "near_conflict",
+            FindingKind::Divergence => "divergence",
+            FindingKind::DdlConflict => "ddl_conflict",
+            FindingKind::MissingCopy => "missing_copy",
             FindingKind::UnknownOrigin => "unknown_origin",
             FindingKind::ReplicationLoop => "replication_loop",
             FindingKind::BlindSpot => "blind_spot",
@@ -103,15 +116,97 @@ pub enum Certainty {
 pub enum State {
     /// It holds, or cannot heal.
     Open,
+    /// It does not hold any more.
+    Healed,
+    /// It holds, and somebody has taken note of it.
+    Acknowledged,
+}
+
+impl State {
+    /// The word in findings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Open => "open",
+            State::Healed => "healed",
+            State::Acknowledged => "acknowledged",
+        }
+    }
 }
 
 /// What became of a conflict's row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Outcome {
-    /// One side has not shown the other's transaction yet.
+    /// Some side has not shown all transactions on the row yet.
     Pending,
-    /// Both sides have settled; which values won is not known.
+    /// All sides have settled on one image of the row.
+    Converged,
+    /// All sides have settled, and the row's images differ.
+    Diverged,
+    /// An apply error holds replication, so that one side will not show the other's transaction.
+    Stopped,
+    /// All sides have settled, and what the logs show of the row does not tell.
     Unknown,
+}
+
+impl Outcome {
+    /// The word in findings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Pending => "pending",
+            Outcome::Converged => "converged",
+            Outcome::Diverged => "diverged",
+            Outcome::Stopped => "stopped",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+/// How a row came to differ between streams, as far as the logs tell.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Cause {
+    /// The streams have its writes in different orders.
+    Conflict,
+    /// A stream shows no write of the row where its origin's does: it was skipped, filtered, or
+    /// found the row missing.
+    Skipped,
+    /// A stream found the row other than it had left it: something changed it without the log.
+    Drift,
+    /// A copy wrote another image than its original.
+    Applied,
+}
+
+impl Cause {
+    /// The word in findings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Conflict => "conflict",
+            Cause::Skipped => "skipped",
+            Cause::Drift => "drift",
+            Cause::Applied => "applied",
+        }
+    }
+}
+
+/// Where a stream last wrote a row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastWrite {
+    /// The transaction that wrote it.
+    pub gtid: Option<Gtid>,
+    /// The node that transaction came from; `None` when no node names its server.
+    pub origin: Option<NodeIndex>,
+    /// True when it left no row.
+    pub is_absent: bool,
+    /// Where the stream shows it.
+    pub coordinates: Coordinates,
+}
+
+/// How a finding ceased to hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Healed {
+    /// Commit time of the transaction that healed it.
+    pub at: CommitTime,
+    /// That transaction.
+    pub by: Option<Gtid>,
 }
 
 /// The operations of a conflict, the lower-numbered node's first.
@@ -171,10 +266,19 @@ pub struct Finding {
     pub table: Option<String>,
     /// The row.
     pub key: Option<RowKey>,
+    /// The unique key that `key` belongs to; `None` is the primary key.
+    pub index: Option<Arc<str>>,
     /// For conflicts: the operations.
     pub conflict: Option<ConflictKind>,
     /// For conflicts: what became of the row.
     pub outcome: Option<Outcome>,
+    /// For divergences: how it came to be.
+    pub cause: Option<Cause>,
+    /// For divergences, per node in their order: where its stream last wrote the row; `None` where
+    /// the row stands as it was before. Empty for other kinds.
+    pub last_written: Vec<Option<LastWrite>>,
+    /// For what can heal, once it has: how.
+    pub healed: Option<Healed>,
     /// For ownership: owner and rule.
     pub owner: Option<OwnerRef>,
     /// For what is about one stream: which.

@@ -13,8 +13,8 @@ mod transaction;
 
 pub use coordinates::Coordinates;
 pub use finding::{
-    Certainty, ConflictKind, Finding, FindingId, FindingKind, Outcome, OwnerRef, Severity, State,
-    TransactionRef,
+    Cause, Certainty, ConflictKind, Finding, FindingId, FindingKind, Healed, LastWrite, Outcome,
+    OwnerRef, Severity, State, TransactionRef,
 };
 pub(crate) use gtid::parse_uuid;
 pub use gtid::{Gtid, GtidSet, GtidSource, ParseGtidError, Tag};
@@ -22,9 +22,9 @@ pub use node::{NODES_MAX, Node, NodeIndex, Nodes};
 pub use ownership::{
     Endpoint, OwnershipRule, RowOwnership, RowRule, RuleBody, Unlisted, ValuePattern,
 };
-pub use table::{Column, ColumnType, RowKey, Table, TableId};
+pub use table::{Column, ColumnType, RowKey, Table, TableId, UniqueKey};
 pub use time::CommitTime;
 pub use transaction::{
-    BlindSpot, BlindSpotReason, Key, Operation, RowChange, RowState, RuleValue, Statement,
-    StatementKind, Transaction,
+    BlindSpot, BlindSpotReason, Definition, DefinitionEffect, Key, Operation, RowChange, RowState,
+    RuleValue, Statement, StatementKind, Transaction, UniqueTake,
 };

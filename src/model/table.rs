@@ -131,6 +131,20 @@ pub struct Table {
     /// Places of the primary key's columns in `columns`, in key order; empty when the log names
     /// no key.
     pub primary_key: Vec<u16>,
+    /// Its other unique keys; the log names none, so they come from the server or a schema file.
+    pub unique_keys: Vec<UniqueKey>,
+    /// A hash of how row images are laid out: images of two streams can be compared only where
+    /// it is the same.
+    pub shape: u32,
+}
+
+/// A unique key other than the primary one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UniqueKey {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Places of its columns in the table's `columns`, in key order.
+    pub columns: Vec<u16>,
 }
 
 impl Table {

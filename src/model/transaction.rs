@@ -34,6 +34,10 @@ pub struct Key {
     pub start: u32,
     /// Number of bytes.
     pub len: u32,
+    /// 0 where equal keys have equal hashes, and the other way round. Else the hash stands for
+    /// all keys that the column's collation may take for equal, and this is a hash of the very
+    /// bytes: keys that differ in it may be two.
+    pub spelling: u16,
 }
 
 /// What is known of a row at one moment.
@@ -41,10 +45,27 @@ pub struct Key {
 pub enum RowState {
     /// There is no such row.
     Absent,
-    /// All columns are known; the XXH3-128 of the image.
+    /// All columns that are compared are known; a hash of their values.
     Image(u128),
     /// The image leaves columns out.
-    Partial,
+    Partial {
+        /// A hash of which columns are known.
+        columns: u32,
+        /// A hash of their values.
+        values: u32,
+    },
+}
+
+/// A unique value, other than the primary key, that a row takes: by an insert, or by an update
+/// that changes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UniqueTake {
+    /// Place in [`Transaction::rows`].
+    pub row: u32,
+    /// Place in [`super::Table::unique_keys`].
+    pub index: u16,
+    /// The value. No column of it is NULL: such rows never clash.
+    pub key: Key,
 }
 
 /// One row of a row event.
@@ -100,10 +121,32 @@ pub enum StatementKind {
     /// Writes rows that the log does not show, to these tables (`schema`, `name`); empty when
     /// they cannot be told.
     Rows(Vec<(String, String)>),
-    /// Changes or empties tables that may hold rows: ALTER, DROP, TRUNCATE, RENAME.
-    Definition,
-    /// Changes no row that is there: CREATE, GRANT, FLUSH, ANALYZE.
+    /// Makes, changes, empties or drops these tables; empty when they cannot be told.
+    Definition(Vec<Definition>),
+    /// Changes no row and no table: GRANT, FLUSH, ANALYZE, views, triggers.
     Other,
+}
+
+/// What a statement does to one table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Definition {
+    /// Its database.
+    pub schema: String,
+    /// Its name; `None` for all tables of the database.
+    pub name: Option<String>,
+    /// What becomes of it.
+    pub effect: DefinitionEffect,
+}
+
+/// What becomes of a table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DefinitionEffect {
+    /// It is made, where there was none: CREATE.
+    Creates,
+    /// Its rows stay, in another form or under another name: ALTER, RENAME.
+    Changes,
+    /// Its rows are gone: TRUNCATE, DROP, CREATE OR REPLACE.
+    Empties,
 }
 
 /// Why something could not be verified.
@@ -213,6 +256,8 @@ pub struct Transaction {
     pub key_bytes: Vec<u8>,
     /// Values for row ownership rules.
     pub rule_values: Vec<RuleValue>,
+    /// Unique values that its rows take.
+    pub unique_takes: Vec<UniqueTake>,
     /// Statements logged as text.
     pub statements: Vec<Statement>,
     /// What could not be read.

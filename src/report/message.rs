@@ -1,7 +1,7 @@
 //! The one line that says what a finding is.
 
 use super::record::key_json;
-use crate::model::{Certainty, Finding, FindingKind, NodeIndex, Nodes, TransactionRef};
+use crate::model::{Cause, Certainty, Finding, FindingKind, NodeIndex, Nodes, TransactionRef};
 use serde_json::Value;
 
 /// One line for people: who did what to which row, and why it matters.
@@ -19,6 +19,9 @@ pub fn message(finding: &Finding, nodes: &Nodes) -> String {
             let detail = finding.detail.as_deref().unwrap_or_default();
             format!("transaction {what} goes in circles: {}, {detail}", on(finding, nodes))
         }
+        FindingKind::Divergence => divergence(finding, nodes),
+        FindingKind::DdlConflict => ddl_conflict(finding, nodes),
+        FindingKind::MissingCopy => missing_copy(finding, nodes),
         FindingKind::BlindSpot => blind_spot(finding, nodes),
     };
     match finding.more {
@@ -37,6 +40,79 @@ fn conflict(finding: &Finding, nodes: &Nodes) -> String {
         Certainty::Possible => "the logs do not show whether one had seen the other's write",
     };
     format!("{}: {} and {} it; {certainty}", row(finding), did(first), did(second))
+}
+
+fn divergence(finding: &Finding, nodes: &Nodes) -> String {
+    let what = match finding.healed.as_ref() {
+        Some(healed) => {
+            let by = healed.by.map_or("a later write".to_owned(), |gtid| gtid.to_string());
+            format!("differed between the masters, healed by {by}")
+        }
+        None => differs(finding, nodes),
+    };
+    let why = match finding.cause {
+        Some(Cause::Conflict) => "written on both sides at once",
+        Some(Cause::Skipped) => "a write was not applied there",
+        Some(Cause::Drift) => "it had changed without the log",
+        Some(Cause::Applied) => "a copy wrote another image than its original",
+        None => "for a reason that the logs do not tell",
+    };
+    let certainty = match finding.certainty {
+        Certainty::Exact => "",
+        Certainty::Possible => "; the logs allow that it does not",
+    };
+    format!("{}: {what}: {why}{certainty}", row(finding))
+}
+
+/// Who has whose image of a row.
+fn differs(finding: &Finding, nodes: &Nodes) -> String {
+    let has = nodes.iter().filter_map(|(node, of)| {
+        let write = finding.last_written.get(node.at())?.as_ref();
+        Some(match write {
+            Some(write) if write.is_absent => format!("{} has no such row", of.name),
+            Some(write) => {
+                let origin = write.origin.map_or("an unknown server", |n| nodes[n].name.as_str());
+                format!("{} has what {origin} wrote", of.name)
+            }
+            None => format!("{} has what was there before", of.name),
+        })
+    });
+    let origins: Vec<_> = finding.last_written.iter().map(|w| w.as_ref()?.origin).collect();
+    let swapped = matches!(origins[..], [Some(NodeIndex(1)), Some(NodeIndex(0))]);
+    let has = has.collect::<Vec<_>>().join(", ");
+    match swapped {
+        true => format!("differs between the masters, values swapped ({has})"),
+        false => format!("differs between the masters ({has})"),
+    }
+}
+
+fn ddl_conflict(finding: &Finding, nodes: &Nodes) -> String {
+    let [first, second] = finding.transactions.as_slice() else { return String::new() };
+    let did = |transaction: &TransactionRef| {
+        let did = match transaction.operation {
+            Some(_) => past(transaction),
+            None => "changed its definition",
+        };
+        format!("{} {did} ({})", origin(transaction, nodes), gtid(transaction))
+    };
+    let detail = finding.detail.as_deref().map(|d| format!(" [{d}]")).unwrap_or_default();
+    format!(
+        "{}: {} and {}; neither had seen the other's{detail}",
+        table(finding),
+        did(first),
+        did(second)
+    )
+}
+
+fn missing_copy(finding: &Finding, nodes: &Nodes) -> String {
+    let Some(transaction) = finding.transactions.first() else { return String::new() };
+    let detail = finding.detail.as_deref().unwrap_or_default();
+    format!(
+        "{}: transaction {} of {} is not there: {detail}",
+        on(finding, nodes),
+        gtid(transaction),
+        origin(transaction, nodes)
+    )
 }
 
 fn handover(finding: &Finding, nodes: &Nodes) -> String {

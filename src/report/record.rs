@@ -3,7 +3,7 @@
 use super::{message, rfc3339};
 use crate::binlog::value::decode_key;
 use crate::model::{
-    Certainty, Coordinates, Finding, NodeIndex, Nodes, Outcome, RowKey, State, TransactionRef,
+    Cause, Certainty, Coordinates, Finding, NodeIndex, Nodes, Outcome, RowKey, TransactionRef,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -19,18 +19,27 @@ pub struct Record {
     pub severity: &'static str,
     /// `exact` or `possible`.
     pub certainty: &'static str,
-    /// `open`.
+    /// `open`, `healed`, `acknowledged`.
     pub state: &'static str,
     /// `schema.table`.
     pub table: Option<String>,
     /// `{"column": value}` of the primary key.
     pub key: Option<Value>,
-    /// `PRIMARY` where there is a key.
-    pub index: Option<&'static str>,
+    /// The key's name: `PRIMARY`, or the unique key's.
+    pub index: Option<String>,
     /// For conflicts: the operations, the lower node's first.
     pub conflict: Option<String>,
     /// For conflicts: what became of the row.
     pub outcome: Option<&'static str>,
+    /// For divergences: how it came to be.
+    pub cause: Option<&'static str>,
+    /// For divergences, by node: where its stream last wrote the row; null where the row stands as
+    /// it was before.
+    pub last_written: Option<Value>,
+    /// For what has healed: when.
+    pub healed_at: Option<String>,
+    /// For what has healed: the GTID of the transaction that did it.
+    pub healed_by: Option<String>,
     /// For ownership: the owners' names.
     pub owner: Option<Vec<String>>,
     /// For ownership: the rule's number and tables.
@@ -70,14 +79,19 @@ impl Record {
             kind: finding.kind.as_str(),
             severity: finding.severity.as_str(),
             certainty: certainty(finding.certainty),
-            state: match finding.state {
-                State::Open => "open",
-            },
+            state: finding.state.as_str(),
             table: finding.table.clone(),
             key: finding.key.as_ref().map(key_json),
-            index: finding.key.as_ref().map(|_| "PRIMARY"),
+            index: finding
+                .key
+                .as_ref()
+                .map(|_| finding.index.as_deref().unwrap_or("PRIMARY").to_owned()),
             conflict: finding.conflict.map(|kind| kind.to_string()),
-            outcome: finding.outcome.map(outcome),
+            outcome: finding.outcome.map(Outcome::as_str),
+            cause: finding.cause.map(Cause::as_str),
+            last_written: last_written(finding, nodes),
+            healed_at: finding.healed.as_ref().map(|healed| rfc3339(healed.at)),
+            healed_by: finding.healed.as_ref().and_then(|h| h.by).map(|gtid| gtid.to_string()),
             owner: owner.map(|owner| owner.nodes.iter().map(name).collect()),
             rule: owner.map(|owner| match &owner.rule {
                 Some((number, tables)) => json!({"number": number, "tables": tables}),
@@ -107,11 +121,24 @@ fn certainty(certainty: Certainty) -> &'static str {
     }
 }
 
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Pending => "pending",
-        Outcome::Unknown => "unknown",
+/// By node: the transaction that wrote the row last there, or null.
+fn last_written(finding: &Finding, nodes: &Nodes) -> Option<Value> {
+    if finding.last_written.is_empty() {
+        return None;
     }
+    let by_node = nodes.iter().map(|(node, of)| {
+        let write = finding.last_written.get(node.at()).and_then(Option::as_ref);
+        let write = write.map_or(Value::Null, |write| {
+            json!({
+                "gtid": write.gtid.map(|gtid| gtid.to_string()),
+                "origin": write.origin.map(|node| nodes[node].name.clone()),
+                "absent": write.is_absent,
+                "coordinates": coordinates_json(&write.coordinates),
+            })
+        });
+        (of.name.clone(), write)
+    });
+    Some(Value::Object(by_node.collect()))
 }
 
 /// The key's columns by name; undecodable bytes, which the engine has judged all the same, as hex.

@@ -145,7 +145,10 @@ fn check_sets(
                 // Cut logs end at different places.
                 Some(BlindSpotReason::NoCopies | BlindSpotReason::Gap)
             ),
-            FindingKind::UnknownOrigin | FindingKind::ReplicationLoop => false,
+            FindingKind::Divergence | FindingKind::MissingCopy => true,
+            FindingKind::DdlConflict
+            | FindingKind::UnknownOrigin
+            | FindingKind::ReplicationLoop => false,
         };
         if !new {
             return Err(format!("not expected: {finding:#?}"));

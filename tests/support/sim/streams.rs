@@ -245,6 +245,7 @@ fn transaction(
         rows: Vec::new(),
         key_bytes: Vec::new(),
         rule_values: Vec::new(),
+        unique_takes: Vec::new(),
         statements: Vec::new(),
         blind_spots: Vec::new(),
     };
@@ -264,6 +265,8 @@ fn new_table(table: u8) -> Arc<Table> {
         name: short.to_owned(),
         columns: Vec::new(),
         primary_key: vec![0],
+        unique_keys: vec![],
+        shape: 0,
     })
 }
 
@@ -272,7 +275,7 @@ fn add_row(tx: &mut Transaction, table: usize, change: &Change) {
         let start = tx.key_bytes.len() as u32;
         tx.key_bytes.extend(key.to_le_bytes());
         let hash = mix(u64::from(change.table) << 32 | key as u64);
-        Key { hash: u128::from(hash) << 64 | u128::from(mix(hash)), start, len: 8 }
+        Key { hash: u128::from(hash) << 64 | u128::from(mix(hash)), start, len: 8, spelling: 0 }
     });
     if change.keys[0] == change.keys[1] {
         keys[1] = keys[0];
