@@ -2,6 +2,7 @@
 
 use super::{
     Report, Seen, Verifier, blank,
+    divergence::{Unseen, digest},
     id::IdHasher,
     open::{OpenId, OpenTransaction},
     shown::{EarlyCopy, Place},
@@ -44,24 +45,17 @@ impl Verifier {
         self.judge_ownership(node, tx, Some(id), out);
         self.judge_handovers(seen, tx, out);
         self.add_touches(seen, id, tx, out);
+        self.enter_original(seen, id, out);
         self.judge_conflicts(seen, id, tx, out);
         self.close_if_shown(id, out);
     }
 
     fn open_transaction(&mut self, seen: Seen, tx: &Transaction) -> OpenId {
         let Seen { node, gtid, source, ordinal, .. } = seen;
-        let mut open = OpenTransaction::new(
-            node,
-            source,
-            gtid,
-            tx.server_id,
-            ordinal,
-            tx.committed_at,
-            tx.coordinates.clone(),
-            self.nodes.len(),
-        );
+        let mut open = OpenTransaction::new(node, source, gtid, ordinal, tx, self.nodes.len());
         open.other_write = self.streams[node.at()].other_write;
         open.was_behind = self.streams[node.at()].is_behind();
+        open.digest = digest(tx);
         for (at, other) in self.streams.iter_mut().enumerate() {
             if at == node.at() || !other.begun {
                 continue;
@@ -97,6 +91,7 @@ impl Verifier {
         let before_start =
             self.streams[origin.at()].begun && self.streams[origin.at()].baseline.contains(&gtid);
         if before_start {
+            self.enter_copy(seen, tx, None, out);
             self.judge_late_copy(seen, tx, out);
         } else {
             self.streams[node.at()].comes_past_start_of(origin);
@@ -143,11 +138,13 @@ impl Verifier {
             passed.extend(open.filter(unplaced));
         }
         let waits = found.is_none() && self.may_be_read_later(seen, tx);
-        let is_empty = tx.is_empty();
-        let copy = EarlyCopy { ordinal, coordinates: coordinates.clone(), is_empty };
+        let (is_empty, injected) = (tx.is_empty(), seen.origin == node);
+        let copy = EarlyCopy { ordinal, coordinates: coordinates.clone(), is_empty, injected };
         let log = self.streams[node.at()].shown.entry(source).or_default();
         log.show(gtid.sequence, copy, waits);
         for id in passed {
+            let unseen = if late { Unseen::Unread } else { Unseen::NoTrace };
+            self.enter_passed(id, node, place, unseen);
             self.set_place(id, node, place, None, out);
         }
         if late {
@@ -159,8 +156,12 @@ impl Verifier {
             );
             self.blind_lightly(node, BlindSpotReason::Gap, None, &detail, 1, tx.committed_at, out);
         }
+        if found.is_some() || waits {
+            self.enter_copy(seen, tx, found, out);
+        }
         if let Some(id) = found {
-            self.set_place(id, node, Place::exact(ordinal), Some(coordinates), out);
+            let place = if injected { Place::injected(ordinal) } else { Place::exact(ordinal) };
+            self.set_place(id, node, place, Some(coordinates), out);
         }
         if gtid.source.is_ordered() {
             for finding in self.doubts.remove(&(node, source)).unwrap_or_default() {
@@ -247,6 +248,7 @@ impl Verifier {
             && let Some(oldest) = self.open.oldest()
         {
             let_go += self.open.touches_of(oldest).count() as u64;
+            self.forget_rows(oldest, out);
             self.close(oldest, out);
         }
         let mut settled = 0;
@@ -274,6 +276,7 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) {
         let reference = self.reference(node, tx, origin, None);
+        self.disturb_rows(tx);
         let stream = &mut self.streams[node.at()];
         stream.other_write = stream.ordinal;
         if origin.is_some() {
@@ -305,7 +308,7 @@ impl Verifier {
                 );
             }
             let (coordinates, is_empty) = (tx.coordinates.clone(), tx.is_empty());
-            let copy = EarlyCopy { ordinal, coordinates, is_empty };
+            let copy = EarlyCopy { ordinal, coordinates, is_empty, injected: false };
             log.show(gtid.sequence, copy, false);
         }
         let source = tx.gtid.map_or("no GTID".to_owned(), |gtid| gtid.source.to_string());

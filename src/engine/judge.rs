@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     BlindSpotReason, CommitTime, ConflictKind, Finding, FindingKind, Gtid, GtidSource, Key,
-    NodeIndex, Operation, RowKey, Severity, Transaction, TransactionRef,
+    NodeIndex, Operation, Outcome, RowKey, Severity, Transaction, TransactionRef,
 };
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -245,10 +245,10 @@ impl Verifier {
             let key = row_key(tx, &tx.rows[clash.row], &clash.key);
             let mut finding = conflict([mine, theirs], key, clash.key.hash);
             finding.certainty = order.certainty();
-            finding.outcome = Some(order.outcome());
+            finding.outcome = Some(Outcome::Pending);
             finding.more = if at + 1 == told { more } else { 0 };
             out.push(Report { finding: finding.clone(), news: true, first: true });
-            let serial = self.add_conflict(finding, 2, order);
+            let serial = self.add_conflict(finding, 2, order, clash.key.hash, out);
             self.open.get_mut(id).findings.push(serial);
             self.open.get_mut(other).findings.push(serial);
         }
@@ -312,20 +312,30 @@ impl Verifier {
                 let row = row_key(tx, &tx.rows[at], &key);
                 let mut finding = conflict([mine, theirs], row, key.hash);
                 finding.certainty = order.certainty();
-                finding.outcome = Some(order.outcome());
+                finding.outcome = Some(Outcome::Pending);
                 finding.more = if nth + 1 == told { more } else { 0 };
                 out.push(Report { finding: finding.clone(), news: true, first: true });
-                let serial = self.add_conflict(finding, 1, order);
+                let serial = self.add_conflict(finding, 1, order, key.hash, out);
                 self.open.get_mut(owner).findings.push(serial);
             }
         }
     }
 
     /// Keeps a conflict, and finds it again when a stream decides it.
-    fn add_conflict(&mut self, finding: Finding, open: usize, order: Order) -> u64 {
+    fn add_conflict(
+        &mut self,
+        finding: Finding,
+        open: usize,
+        order: Order,
+        key: u128,
+        out: &mut Vec<Report>,
+    ) -> u64 {
+        let pair = [order.sides[0].gtid, order.sides[1].gtid];
         let doubts = order.sides.iter().filter(|side| side.doubt && side.awaited);
         let places: Vec<_> = doubts.map(|side| (side.other, side.gtid.source)).collect();
         let serial = self.pending.add(finding, open, Some(order));
+        let awaits_row = self.await_outcome(key, serial, pair);
+        self.pending.await_row(serial, awaits_row, out);
         for (node, source) in places {
             let source = self.sources.number(source);
             self.doubts.entry((node, source)).or_default().push(serial);

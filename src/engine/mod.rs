@@ -28,15 +28,18 @@
 //! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
 mod coverage;
+mod divergence;
 mod handover;
 mod id;
 mod intake;
 mod judge;
+mod ledger;
 mod open;
 mod ownership;
 mod pending;
 mod rows;
 mod shown;
+mod state;
 mod stream;
 mod tally;
 #[cfg(test)]
@@ -50,11 +53,13 @@ use crate::model::{
     GtidSource, NodeIndex, Nodes, Operation, Severity, State, Statement, StatementKind, TableId,
     Transaction, TransactionRef,
 };
+use divergence::Unseen;
 use handover::RecentCopies;
+use ledger::Ledger;
 use open::{OpenId, OpenTable};
 use pending::Pending;
 use shown::Place;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
 use tally::{Tally, TallyKey};
 
@@ -71,6 +76,8 @@ pub struct Settings {
     pub open_keys_max: usize,
     /// Keys of recent copies remembered per stream at most, for handovers.
     pub recent_keys_max: usize,
+    /// Rows that the masters may differ on, followed at most.
+    pub ledger_rows_max: usize,
 }
 
 impl Default for Settings {
@@ -81,6 +88,7 @@ impl Default for Settings {
             group_limit: 1_000,
             open_keys_max: 20_000_000,
             recent_keys_max: 200_000,
+            ledger_rows_max: 1_000_000,
         }
     }
 }
@@ -117,6 +125,11 @@ pub struct Verifier {
     /// Per node: commit time of its newest original.
     newest: Vec<Option<CommitTime>>,
     open_by_origin: Vec<usize>,
+    ledger: Ledger,
+    /// Rows that the ledger had no room for.
+    ledger_overflow: u64,
+    /// Missing copies told already.
+    missing_told: BTreeSet<FindingId>,
 }
 
 /// What the engine remembers of a table.
@@ -165,6 +178,9 @@ impl Verifier {
             tally: Tally::default(),
             rules_by_table: BTreeMap::new(),
             coverage,
+            ledger: Ledger::default(),
+            ledger_overflow: 0,
+            missing_told: BTreeSet::new(),
         }
     }
 
@@ -269,6 +285,10 @@ impl Verifier {
                 self.release_held(node, out);
             }
         }
+        if !tx.blind_spots.is_empty() {
+            self.disturb_all();
+        }
+        self.judge_meetings(false, out);
         self.keep_bound(node, tx.committed_at, out);
     }
 
@@ -302,9 +322,12 @@ impl Verifier {
                     && baseline.contains(&open.gtid)
             })
             .collect();
+        self.disturb_all();
         for id in hidden {
+            self.enter_passed(id, node, place, Unseen::Unread);
             self.set_place(id, node, place, None, out);
         }
+        self.judge_meetings(false, out);
         self.blind(node, BlindSpotReason::Gap, None, detail, 1, when, out);
     }
 
@@ -319,6 +342,7 @@ impl Verifier {
                 .to_owned();
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }
+        self.settle_divergences(out);
         let streams = &self.streams;
         let sources = &mut self.sources;
         let never_logged = |node: NodeIndex, gtid: Gtid| {

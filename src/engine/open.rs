@@ -1,9 +1,11 @@
 //! Open transactions: originals that some stream has not shown yet, and the keys they touch.
 
-use super::shown::Place;
-use crate::model::{CommitTime, Coordinates, Gtid, NODES_MAX, NodeIndex, Operation, RowState};
-use hashbrown::HashTable;
-use std::collections::VecDeque;
+use super::{shown::Place, state::PackedState};
+use crate::model::{
+    CommitTime, Coordinates, Gtid, Key, NodeIndex, Operation, RowKey, RowState, Table, Transaction,
+};
+use hashbrown::{HashMap, HashTable};
+use std::{collections::VecDeque, sync::Arc};
 
 /// An open transaction's place in the table. Places are used again after a close.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -37,6 +39,13 @@ pub(super) struct OpenTransaction {
     noted: Vec<(NodeIndex, u64)>,
     /// Unsettled findings that this transaction is in.
     pub(super) findings: Vec<u64>,
+    /// Stands for all its rows: a copy with the same one wrote exactly the same.
+    pub(super) digest: u64,
+    /// Its log shows all that it did as rows.
+    pub(super) shows_all: bool,
+    /// The tables of its rows, and the canonical bytes of their keys.
+    tables: Box<[Arc<Table>]>,
+    key_bytes: Box<[u8]>,
     /// Counts the transactions that had this place before; tells a stale queue entry.
     serial: u64,
     first_touch: u32,
@@ -44,14 +53,13 @@ pub(super) struct OpenTransaction {
 
 /// What an open transaction did to one key, net.
 ///
-/// Kept to 64 bytes: with replication stopped there is one for every row written. The two states
-/// are packed (see [`pack`]). The chain of a node's touches on a key is linked both ways because
+/// Kept to 64 bytes: with replication stopped there is one for every row written. The chain of a node's touches on a key is linked both ways because
 /// transactions mostly close oldest first, and a counter row may have a long chain.
 #[derive(Clone, Copy, Debug)]
 struct Touch {
     key: u128,
-    before: u64,
-    after: u64,
+    before: PackedState,
+    after: PackedState,
     owner: u32,
     origin: NodeIndex,
     newer_of_key: u32,
@@ -62,8 +70,17 @@ struct Touch {
     may_have_passed: u16,
     /// Part of an update that moves a row to another key.
     moves: bool,
-    /// Per node: conflicts with touches of its originals, counted up to 255.
-    conflicts: [u8; NODES_MAX],
+    /// All streams have shown it, and the ledger has compared what they made of it.
+    settled: bool,
+    /// 0 for the primary key, else the unique key's place in the table's, from 1.
+    unique: u8,
+    /// See [`crate::model::Key::spelling`].
+    spelling: u16,
+    /// Place of its table in the owner's.
+    table: u16,
+    /// Its key in the owner's key bytes.
+    key_len: u16,
+    key_start: u32,
 }
 
 impl Touch {
@@ -85,8 +102,11 @@ pub(super) struct TouchView {
     pub(super) key: u128,
     pub(super) owner: OpenId,
     pub(super) operation: Operation,
-    before: PackedState,
-    after: PackedState,
+    pub(super) before: PackedState,
+    pub(super) after: PackedState,
+    pub(super) settled: bool,
+    pub(super) unique: u8,
+    pub(super) spelling: u16,
     moves: bool,
 }
 
@@ -99,8 +119,8 @@ impl TouchView {
     /// its other key.
     pub(super) fn may_pass_before(&self, later: &TouchView) -> bool {
         let found = later.before;
-        let unknown = [self.before, self.after, found].contains(&PARTIAL);
-        let missing = found == ABSENT && self.operation != Operation::Insert;
+        let unknown = [self.before, self.after, found].iter().any(|state| state.is_partial());
+        let missing = found.is_absent() && self.operation != Operation::Insert;
         let unchanged = found == self.after && self.operation != Operation::Delete;
         self.moves || unknown || missing || unchanged
     }
@@ -108,25 +128,21 @@ impl TouchView {
     /// Whether `later` found the row exactly as this touch left it, and as nobody else is known
     /// to have left it: a touch that changed nothing, all in all, leaves no such mark.
     pub(super) fn is_what_was_found_by(&self, later: &TouchView) -> bool {
-        self.after == later.before && self.after != PARTIAL && self.after != self.before
+        self.after == later.before && !self.after.is_partial() && self.after != self.before
     }
 }
 
-/// A row's state in 64 bits: the lower half of an image's hash, but for two values.
-///
-/// States are compared only to tell a finding that is certain from one that is possible, so two
-/// images that share 64 bits make a certain finding possible, and never a possible one certain.
-pub(super) type PackedState = u64;
-
-const ABSENT: PackedState = 0;
-const PARTIAL: PackedState = 1;
-
-fn pack(state: RowState) -> PackedState {
-    match state {
-        RowState::Absent => ABSENT,
-        RowState::Partial { .. } => PARTIAL,
-        RowState::Image(hash) => (hash as u64).max(2),
-    }
+/// What one row change did to one key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyChange {
+    pub(super) key: Key,
+    /// Place in the transaction's tables.
+    pub(super) table: u32,
+    pub(super) states: [RowState; 2],
+    /// Part of an update that moves a row to another key.
+    pub(super) moves: bool,
+    /// 0 for the primary key, else the unique key's place in the table's, from 1.
+    pub(super) unique: u8,
 }
 
 /// All open transactions with their touches, by key.
@@ -143,6 +159,8 @@ pub(super) struct OpenTable {
     oldest: VecDeque<(u32, u64)>,
     serial: u64,
     open: usize,
+    /// Conflicts of a touch with touches of a node's originals, counted up to 255.
+    conflicts: HashMap<(u32, NodeIndex), u8>,
 }
 
 impl OpenTable {
@@ -202,35 +220,38 @@ impl OpenTable {
     }
 
     /// Adds what one row change of `owner` did to a key; changes of one key add up.
-    pub(super) fn touch(
-        &mut self,
-        owner: OpenId,
-        key: u128,
-        [before, after]: [RowState; 2],
-        moves: bool,
-    ) {
+    pub(super) fn touch(&mut self, owner: OpenId, change: &KeyChange) {
         let origin = self.get(owner).origin;
+        let key = change.key.hash;
+        let [before, after] = change.states.map(PackedState::pack);
         let head = self.find_head(key, origin);
         if let Some(head) = head
             && self.touches[head as usize].owner == owner.0
         {
             let touch = &mut self.touches[head as usize];
-            touch.after = pack(after);
-            touch.moves |= moves;
+            touch.after = after;
+            touch.moves |= change.moves;
             return;
         }
         let place = self.place_touch(Touch {
             key,
-            before: pack(before),
-            after: pack(after),
+            before,
+            after,
             owner: owner.0,
             origin,
             newer_of_key: NONE,
             older_of_key: head.unwrap_or(NONE),
             next_of_owner: self.get(owner).first_touch,
             may_have_passed: 0,
-            moves,
-            conflicts: [0; NODES_MAX],
+            moves: change.moves,
+            settled: false,
+            unique: change.unique,
+            spelling: change.key.spelling,
+            // Servers bound keys to 3072 bytes and statements to fewer tables; what is past that
+            // is told by a wrong name, and judged all the same.
+            table: change.table as u16,
+            key_len: change.key.len as u16,
+            key_start: change.key.start,
         });
         self.get_mut(owner).first_touch = place;
         if let Some(head) = head {
@@ -244,6 +265,33 @@ impl OpenTable {
             None => {
                 self.heads.insert_unique(chain_hash(key, origin), place, hash);
             }
+        }
+    }
+
+    /// The row of a touch, for people.
+    pub(super) fn row_of(&self, view: &TouchView) -> RowKey {
+        let touch = &self.touches[view.id.0 as usize];
+        let owner = self.get(view.owner);
+        let start = touch.key_start as usize;
+        let bytes = owner.key_bytes.get(start..start + usize::from(touch.key_len));
+        RowKey {
+            table: owner.tables[usize::from(touch.table)].clone(),
+            bytes: bytes.unwrap_or_default().into(),
+        }
+    }
+
+    /// How the images of a touch are laid out.
+    pub(super) fn shape_of(&self, view: &TouchView) -> u32 {
+        let touch = &self.touches[view.id.0 as usize];
+        self.get(view.owner).tables[usize::from(touch.table)].shape
+    }
+
+    /// Notes that the ledger has compared what all streams made of a touch.
+    pub(super) fn set_settled(&mut self, owner: OpenId, key: u128) {
+        let origin = self.get(owner).origin;
+        let found = self.touches_on(key, origin).find(|view| view.owner == owner);
+        if let Some(view) = found {
+            self.touches[view.id.0 as usize].settled = true;
         }
     }
 
@@ -299,13 +347,16 @@ impl OpenTable {
             operation: net_operation(touch.before, touch.after),
             before: touch.before,
             after: touch.after,
+            settled: touch.settled,
+            unique: touch.unique,
+            spelling: touch.spelling,
             moves: touch.moves,
         })
     }
 
     /// Counts a conflict of a touch with one of a node's originals; gives how many there were.
     pub(super) fn count_conflict(&mut self, id: TouchId, node: NodeIndex) -> u8 {
-        let count = &mut self.touches[id.0 as usize].conflicts[node.at()];
+        let count = self.conflicts.entry((id.0, node)).or_default();
         let before = *count;
         *count = count.saturating_add(1);
         before
@@ -352,6 +403,11 @@ impl OpenTable {
         while at != NONE {
             self.unlink(at);
             self.free_touches.push(at);
+            if !self.conflicts.is_empty() {
+                for node in 0..gone.places.len() {
+                    self.conflicts.remove(&(at, NodeIndex(node as u8)));
+                }
+            }
             at = self.touches[at as usize].next_of_owner;
         }
         gone
@@ -379,32 +435,34 @@ impl OpenTable {
 }
 
 impl OpenTransaction {
-    #[expect(clippy::too_many_arguments, reason = "one place that builds it")]
+    /// An original of `origin`, at its place in that node's stream; no touch of it is known yet.
     pub(super) fn new(
         origin: NodeIndex,
         source: usize,
         gtid: Gtid,
-        server_id: u32,
         ordinal: u64,
-        committed_at: CommitTime,
-        coordinates: Coordinates,
+        tx: &Transaction,
         nodes: usize,
     ) -> Self {
         let mut known = vec![None; nodes];
-        known[origin.at()] = Some(coordinates);
+        known[origin.at()] = Some(tx.coordinates.clone());
         OpenTransaction {
             origin,
             source,
             gtid,
-            server_id,
+            server_id: tx.server_id,
             ordinal,
-            committed_at,
+            committed_at: tx.committed_at,
             coordinates: known,
             places: vec![None; nodes],
             other_write: 0,
             was_behind: false,
             noted: Vec::new(),
             findings: Vec::new(),
+            digest: 0,
+            shows_all: tx.statements.is_empty() && tx.blind_spots.is_empty(),
+            tables: tx.tables.clone().into(),
+            key_bytes: tx.key_bytes.clone().into(),
             serial: 0,
             first_touch: NONE,
         }
@@ -412,10 +470,10 @@ impl OpenTransaction {
 }
 
 /// What several changes of one row come to.
-fn net_operation(before: PackedState, after: PackedState) -> Operation {
-    match (before, after) {
-        (_, ABSENT) => Operation::Delete,
-        (ABSENT, _) => Operation::Insert,
+pub(super) fn net_operation(before: PackedState, after: PackedState) -> Operation {
+    match (before.is_absent(), after.is_absent()) {
+        (_, true) => Operation::Delete,
+        (true, _) => Operation::Insert,
         _ => Operation::Update,
     }
 }
@@ -428,10 +486,27 @@ mod tests {
 
     fn open(table: &mut OpenTable, sequence: u64) -> OpenId {
         let source = GtidSource::MySql { uuid: [0; 16], tag: Tag::default() };
-        let at = Coordinates { file: Arc::from("f"), start: 0, end: 0 };
-        let time = CommitTime::default();
         let gtid = Gtid { source, sequence };
-        table.insert(OpenTransaction::new(NodeIndex(0), 0, gtid, 1, sequence, time, at, 2))
+        let tx = Transaction {
+            gtid: Some(gtid),
+            server_id: 1,
+            coordinates: Coordinates { file: Arc::from("f"), start: 0, end: 0 },
+            committed_at: CommitTime::default(),
+            logged_at: None,
+            tables: Vec::new(),
+            rows: Vec::new(),
+            key_bytes: Vec::new(),
+            rule_values: Vec::new(),
+            unique_takes: Vec::new(),
+            statements: Vec::new(),
+            blind_spots: Vec::new(),
+        };
+        table.insert(OpenTransaction::new(NodeIndex(0), 0, gtid, sequence, &tx, 2))
+    }
+
+    fn change(hash: u128, states: [RowState; 2]) -> KeyChange {
+        let key = Key { hash, start: 0, len: 0, spelling: 0 };
+        KeyChange { key, table: 0, states, moves: false, unique: 0 }
     }
 
     #[test]
@@ -446,9 +521,9 @@ mod tests {
             let mut table = OpenTable::default();
             let ids: Vec<_> = (0..3).map(|n| open(&mut table, n)).collect();
             for id in &ids {
-                table.touch(*id, 7, [state, state], false);
-                table.touch(*id, 7, [state, RowState::Absent], false);
-                table.touch(*id, 8, [RowState::Absent, state], false);
+                table.touch(*id, &change(7, [state, state]));
+                table.touch(*id, &change(7, [state, RowState::Absent]));
+                table.touch(*id, &change(8, [RowState::Absent, state]));
             }
             let on_7: Vec<_> = table.touches_on(7, NodeIndex(0)).map(|t| t.owner).collect();
             assert_eq!(on_7, [ids[2], ids[1], ids[0]]);

@@ -20,6 +20,19 @@ struct Unsettled {
     /// Open transactions that it is about.
     open: usize,
     order: Option<Order>,
+    /// The ledger will tell what becomes of its row.
+    awaits_row: bool,
+    /// What the ledger told.
+    outcome: Option<Outcome>,
+}
+
+impl Unsettled {
+    fn outcome_now(&self) -> Option<Outcome> {
+        let order = self.order.as_ref()?;
+        let awaited = self.awaits_row || order.sides.iter().any(|side| side.awaited);
+        let open = if awaited { Outcome::Pending } else { Outcome::Unknown };
+        Some(self.outcome.unwrap_or(open))
+    }
 }
 
 /// For a conflict: what is known of the order, from each transaction's side.
@@ -87,13 +100,6 @@ impl Order {
         }
         true
     }
-
-    pub(super) fn outcome(&self) -> Outcome {
-        match self.sides.iter().any(|side| side.awaited) {
-            true => Outcome::Pending,
-            false => Outcome::Unknown,
-        }
-    }
 }
 
 impl Pending {
@@ -113,7 +119,8 @@ impl Pending {
     /// Keeps a finding until `open` transactions have closed.
     pub(super) fn add(&mut self, finding: Finding, open: usize, order: Option<Order>) -> u64 {
         self.serial += 1;
-        self.findings.insert(self.serial, Unsettled { finding, open, order });
+        let (awaits_row, outcome) = (false, None);
+        self.findings.insert(self.serial, Unsettled { finding, open, order, awaits_row, outcome });
         self.serial
     }
 
@@ -168,12 +175,30 @@ impl Pending {
 
     fn tell_change(unsettled: &mut Unsettled, out: &mut Vec<Report>) {
         let Some(order) = &unsettled.order else { return };
-        let now = (order.certainty(), Some(order.outcome()));
+        let now = (order.certainty(), unsettled.outcome_now());
         let finding = &mut unsettled.finding;
         if (finding.certainty, finding.outcome) != now {
             (finding.certainty, finding.outcome) = now;
             out.push(Report { finding: finding.clone(), news: true, first: false });
         }
+    }
+
+    /// Keeps a conflict until the ledger tells what became of its row, if it will.
+    pub(super) fn await_row(&mut self, serial: u64, awaits: bool, out: &mut Vec<Report>) {
+        if let Some(unsettled) = self.findings.get_mut(&serial) {
+            unsettled.awaits_row = awaits;
+            unsettled.open += usize::from(awaits);
+            Self::tell_change(unsettled, out);
+        }
+    }
+
+    /// The ledger tells what became of a conflict's row.
+    pub(super) fn decide(&mut self, serial: u64, outcome: Outcome, out: &mut Vec<Report>) {
+        let Some(unsettled) = self.findings.get_mut(&serial) else { return };
+        unsettled.awaits_row = false;
+        unsettled.outcome = Some(outcome);
+        Self::tell_change(unsettled, out);
+        self.closed(serial, out);
     }
 
     /// A transaction has closed.

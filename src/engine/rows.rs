@@ -1,12 +1,15 @@
 //! What each row of a transaction is judged for by itself: ownership, handovers, blind spots.
 
 use super::{
-    Report, Seen, TableRule, Verifier, blank, handover::RecentCopy, id::IdHasher, open::OpenId,
+    Report, Seen, TableRule, Verifier, blank,
+    handover::RecentCopy,
+    id::IdHasher,
+    open::{KeyChange, OpenId},
     ownership::Verdict,
 };
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingKind, Key, NodeIndex, Operation, OwnerRef,
-    RowChange, RowKey, Severity, StatementKind, Table, Transaction, TransactionRef,
+    RowChange, RowKey, RowState, Severity, StatementKind, Table, Transaction, TransactionRef,
 };
 use hashbrown::HashSet;
 use std::{collections::BTreeMap, sync::Arc};
@@ -197,19 +200,11 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) {
         let mut keyless = vec![0_u64; tx.tables.len()];
-        for row in &tx.rows {
-            let Some([before, after]) = &row.keys else {
-                keyless[row.table as usize] += 1;
-                continue;
-            };
-            use crate::model::RowState::Absent;
-            match before.hash == after.hash {
-                true => self.open.touch(id, before.hash, [row.before, row.after], false),
-                false => {
-                    self.open.touch(id, before.hash, [row.before, Absent], true);
-                    self.open.touch(id, after.hash, [Absent, row.after], true);
-                }
-            }
+        for row in tx.rows.iter().filter(|row| row.keys.is_none()) {
+            keyless[row.table as usize] += 1;
+        }
+        for change in key_changes(tx) {
+            self.open.touch(id, &change);
         }
         let without_key: u64 = keyless.iter().sum();
         let coverage = &mut self.coverage.streams[seen.node.at()];
@@ -380,6 +375,26 @@ impl Verifier {
 }
 
 /// The keys a row change touches: one, or two where an update moves the row to another key.
+/// What each row change of a transaction did to each key, in log order.
+pub(super) fn key_changes(tx: &Transaction) -> impl Iterator<Item = KeyChange> {
+    tx.rows.iter().flat_map(|row| {
+        let change = |key: Key, states, moves| {
+            Some(KeyChange { key, table: row.table, states, moves, unique: 0 })
+        };
+        let changes = match row.keys {
+            None => [None, None],
+            Some([before, after]) if before.hash == after.hash => {
+                [change(before, [row.before, row.after], false), None]
+            }
+            Some([before, after]) => [
+                change(before, [row.before, RowState::Absent], true),
+                change(after, [RowState::Absent, row.after], true),
+            ],
+        };
+        changes.into_iter().flatten()
+    })
+}
+
 pub(super) fn keys_of(row: &RowChange) -> impl IntoIterator<Item = Key> + use<> {
     let [before, after] = row.keys.map_or([None, None], |[before, after]| {
         [Some(before), (after.hash != before.hash).then_some(after)]

@@ -1,7 +1,7 @@
 //! What one stream has shown of one source of transactions.
 
 use crate::model::Coordinates;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Between which places of a stream a transaction took effect on that stream's rows.
 ///
@@ -16,19 +16,34 @@ pub(super) struct Place {
     pub(super) at: u64,
     /// The stream shows it: it is no hole.
     shown: bool,
+    /// What the stream shows is an empty transaction that an operator injected in its place.
+    skipped: bool,
 }
 
 impl Place {
     /// Before the stream began.
-    pub(super) const BASELINE: Place = Place { after: 0, at: 0, shown: false };
+    pub(super) const BASELINE: Place = Place { after: 0, at: 0, shown: false, skipped: false };
 
     pub(super) fn exact(ordinal: u64) -> Place {
-        Place { after: ordinal - 1, at: ordinal, shown: true }
+        Place { after: ordinal - 1, at: ordinal, shown: true, skipped: false }
     }
 
     /// Of a hole: somewhere between its neighbours.
     pub(super) fn between(after: u64, at: u64) -> Place {
-        Place { after, at, shown: false }
+        Place { after, at, shown: false, skipped: false }
+    }
+
+    /// Of an empty transaction that an operator injected.
+    pub(super) fn injected(ordinal: u64) -> Place {
+        Place { skipped: true, ..Place::exact(ordinal) }
+    }
+
+    pub(super) fn is_shown(&self) -> bool {
+        self.shown
+    }
+
+    pub(super) fn is_skipped(&self) -> bool {
+        self.skipped
     }
 
     /// Certainly before the original at `ordinal`.
@@ -49,6 +64,8 @@ pub(super) struct EarlyCopy {
     pub(super) coordinates: Coordinates,
     /// It changes nothing: a no-op, or one that an operator injected.
     pub(super) is_empty: bool,
+    /// An operator injected it.
+    pub(super) injected: bool,
 }
 
 /// What a stream has shown of one source, as far as later questions need it.
@@ -62,6 +79,8 @@ pub(super) struct ShownLog {
     below: u64,
     /// Transactions below this number were never logged here: see [`ShownLog::begins_late`].
     unlogged_below: u64,
+    /// Ordinals of the copies that wait.
+    waiting: BTreeSet<u64>,
 }
 
 /// How high the first number of a source must be to tell of a restored backup; what is missing
@@ -110,6 +129,7 @@ impl ShownLog {
             self.last = (sequence, copy.ordinal);
         }
         if waits {
+            self.waiting.insert(copy.ordinal);
             self.early.insert(sequence, copy);
         } else {
             self.below = copy.ordinal;
@@ -128,11 +148,17 @@ impl ShownLog {
             // Originals come in order, so nobody will ask for a smaller number again.
             while let Some(entry) = self.early.first_entry().filter(|e| *e.key() < sequence) {
                 self.below = entry.remove().ordinal;
+                self.waiting.remove(&self.below);
             }
         }
         if let Some(copy) = self.early.remove(&sequence) {
+            self.waiting.remove(&copy.ordinal);
             self.below = copy.ordinal;
-            return Some((Place::exact(copy.ordinal), Some(copy.coordinates)));
+            let place = match copy.injected {
+                true => Place::injected(copy.ordinal),
+                false => Place::exact(copy.ordinal),
+            };
+            return Some((place, Some(copy.coordinates)));
         }
         if sequence < self.certainly_unlogged_below(ordered) {
             return Some((Place::BASELINE, None));
@@ -142,6 +168,12 @@ impl ShownLog {
         }
         let at = self.early.first_key_value().map_or(self.last.1, |(_, copy)| copy.ordinal);
         Some((Place::between(self.below, at), None))
+    }
+
+    /// Ordinal of the first copy that waits for its original, which may tell of rows that the copy
+    /// lacks, and of holes before it.
+    pub(super) fn first_waiting(&self) -> Option<u64> {
+        self.waiting.first().copied()
     }
 
     /// Copies with content that still wait for their originals, and the lowest number of these.
@@ -154,5 +186,6 @@ impl ShownLog {
     /// Forgets copies that wait for originals which will never come.
     pub(super) fn forget_early(&mut self) {
         self.early.clear();
+        self.waiting.clear();
     }
 }

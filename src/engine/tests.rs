@@ -133,7 +133,7 @@ fn opposite_order_is_a_conflict_whatever_is_read_first() {
         let ta = |applied| tx(family, 1, 1, &[(7, if applied { 3 } else { 1 }, 2)]);
         let tb = |applied| tx(family, 2, 1, &[(7, if applied { 2 } else { 1 }, 3)]);
         let found = conflicts(["", ""], [vec![ta(false), tb(true)], vec![tb(false), ta(true)]]);
-        assert_eq!(found, [("update_update".to_owned(), Certainty::Exact, Outcome::Unknown)]);
+        assert_eq!(found, [("update_update".to_owned(), Certainty::Exact, Outcome::Diverged)]);
     }
 }
 
@@ -176,7 +176,7 @@ fn a_hole_is_decided_by_its_neighbours_or_by_the_rows() {
         ["", ""],
         [vec![ta1, ta2.clone(), tb1.clone(), tb2.clone()], vec![tb1, ta2, tb2]],
     );
-    assert_eq!(found, [("update_update".to_owned(), Certainty::Exact, Outcome::Unknown)]);
+    assert_eq!(found, [("update_update".to_owned(), Certainty::Exact, Outcome::Converged)]);
 }
 
 /// The same, in a second domain of its origin.
@@ -277,7 +277,7 @@ fn streams_may_begin_at_different_places() {
     // b began after tb; a began before it: the copy of tb on a tells the conflict.
     let found =
         conflicts(["1-1-4", "1-1-4,2-2-3"], [vec![ta.clone(), tb.clone()], vec![ta.clone()]]);
-    assert_eq!(found, [("update_update".to_owned(), Certainty::Exact, Outcome::Unknown)]);
+    assert_eq!(found, [("update_update".to_owned(), Certainty::Exact, Outcome::Diverged)]);
     // b began after it had applied ta: no conflict.
     assert!(conflicts(["1-1-4", "1-1-5,2-2-3"], [vec![ta.clone(), tb.clone()], vec![]]).is_empty());
     // tb is new on b, and b had ta from before its start.

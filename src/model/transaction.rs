@@ -180,11 +180,13 @@ pub enum BlindSpotReason {
     Incident,
     /// A node whose stream is not read.
     NoStream,
+    /// A table's columns differ between nodes, so that its rows cannot be compared.
+    LayoutDiffers,
 }
 
 impl BlindSpotReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [BlindSpotReason; 14] = [
+    pub const ALL: [BlindSpotReason; 15] = [
         BlindSpotReason::StatementFormat,
         BlindSpotReason::NoKey,
         BlindSpotReason::Gap,
@@ -199,6 +201,7 @@ impl BlindSpotReason {
         BlindSpotReason::Xa,
         BlindSpotReason::Incident,
         BlindSpotReason::NoStream,
+        BlindSpotReason::LayoutDiffers,
     ];
 
     /// The word in findings and metrics.
@@ -218,6 +221,7 @@ impl BlindSpotReason {
             BlindSpotReason::Xa => "xa",
             BlindSpotReason::Incident => "incident",
             BlindSpotReason::NoStream => "no_stream",
+            BlindSpotReason::LayoutDiffers => "layout_differs",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The demands on the engine, for one reading of one world.
 
 use super::{
-    oracle::{Pair, conflicts, handovers, violations},
+    oracle::{Pair, conflicts, handovers, settled_rows, violations},
     streams::{Answer, Reading, Turns, gtid, table_name},
     world::{Id, RowName},
 };
@@ -19,6 +19,12 @@ pub struct Met {
     pub handovers: u64,
     pub violations: u64,
     pub held: u64,
+    /// Rows that differ at the end, and those of them that are told as possible.
+    pub divergent: u64,
+    pub divergent_possible: u64,
+    /// Rows told as possibly divergent that are not.
+    pub divergent_false: u64,
+    pub healed: u64,
 }
 
 /// Runs the engine in each of these orders; the answers must be equal, and equal to the oracle's.
@@ -26,7 +32,8 @@ pub fn check(reading: &Reading, turns: &[Turns], met: &mut Met) -> Result<Answer
     let first = reading.run(turns[0]);
     for other in &turns[1..] {
         let second = reading.run(*other);
-        same(&first.findings, &second.findings).map_err(|e| format!("{:?}: {e}", other))?;
+        let [one, two] = [&first, &second].map(|answer| comparable(reading, answer));
+        same(&one, &two).map_err(|e| format!("{:?}: {e}", other))?;
         if (first.open_transactions, first.open_keys)
             != (second.open_transactions, second.open_keys)
         {
@@ -37,19 +44,63 @@ pub fn check(reading: &Reading, turns: &[Turns], met: &mut Met) -> Result<Answer
     met.held += first.open_transactions as u64;
     let names = Names::new(reading);
     check_conflicts(reading, &names, &first, met)?;
+    check_divergences(reading, &names, &first, met)?;
     check_sets(reading, &names, &first, met)?;
     Ok(first)
 }
 
+/// What must not depend on the order of reading: everything. Where streams begin in the middle,
+/// what was applied before is known only as far as it has been read, so what became of the first
+/// rows may hang on it.
+fn comparable(reading: &Reading, answer: &Answer) -> Vec<Finding> {
+    let all = || answer.findings.iter().cloned();
+    if reading.read.iter().all(|read| read.start == 0) {
+        return all().collect();
+    }
+    let of_rows = |finding: &Finding| {
+        matches!(finding.kind, FindingKind::Divergence | FindingKind::MissingCopy)
+    };
+    let kept = all().filter(|finding| !of_rows(finding));
+    kept.map(|finding| Finding { outcome: None, ..finding }).collect()
+}
+
 fn same(first: &[Finding], second: &[Finding]) -> Result<(), String> {
-    let different = first.iter().zip(second).find(|(x, y)| x != y);
-    if let Some((x, y)) = different {
-        return Err(format!("depends on the order of reading:\n{x:#?}\n{y:#?}"));
-    }
-    match first.len() == second.len() {
+    let only = |these: &[Finding], those: &[Finding]| {
+        let missing = these.iter().filter(|finding| !those.contains(finding));
+        missing.map(brief).collect::<Vec<_>>().join("\n")
+    };
+    let (here, there) = (only(first, second), only(second, first));
+    match here.is_empty() && there.is_empty() && first.len() == second.len() {
         true => Ok(()),
-        false => Err(format!("{} findings or {}", first.len(), second.len())),
+        false => Err(format!("depends on the order of reading:\n{here}\nor\n{there}")),
     }
+}
+
+/// What tells two findings apart, for a person.
+fn brief(finding: &Finding) -> String {
+    let places = finding.transactions.iter().map(|t| {
+        let at = |c: &Option<Coordinates>| c.as_ref().map(|c| c.start);
+        (t.gtid.map(|g| g.to_string()), t.coordinates.iter().map(at).collect::<Vec<_>>())
+    });
+    let written = finding
+        .last_written
+        .iter()
+        .map(|w| w.as_ref().map(|w| (w.gtid.map(|g| g.to_string()), w.coordinates.start)));
+    format!(
+        "{} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} seen {} {}",
+        finding.id,
+        finding.kind.as_str(),
+        finding.state,
+        finding.certainty,
+        finding.outcome,
+        finding.cause,
+        finding.key.as_ref().map(|key| (key.table.name.clone(), key.bytes[0])),
+        finding.detail,
+        places.collect::<Vec<_>>(),
+        (written.collect::<Vec<_>>(), finding.healed.as_ref()),
+        finding.first_seen.micros,
+        finding.last_seen.micros,
+    )
 }
 
 /// From what findings name to what the world names.
@@ -116,6 +167,41 @@ fn check_conflicts(
         }
         if certainty == Certainty::Possible && !want.undecided.contains(&pair) {
             return Err(format!("possible, but the logs decide it: {pair:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Divergences that are open at the end: exactly the rows that differ, of those on which nothing is
+/// on its way.
+fn check_divergences(
+    reading: &Reading,
+    names: &Names,
+    answer: &Answer,
+    met: &mut Met,
+) -> Result<(), String> {
+    let mut open: BTreeMap<RowName, Certainty> = BTreeMap::new();
+    for finding in answer.findings.iter().filter(|f| f.kind == FindingKind::Divergence) {
+        if finding.state == State::Healed {
+            met.healed += 1;
+        } else if open.insert(names.row(finding), finding.certainty).is_some() {
+            return Err(format!("open twice: {finding:#?}"));
+        }
+    }
+    let from_start = reading.read.iter().all(|read| read.start == 0);
+    for row in settled_rows(reading) {
+        let values = reading.world.masters.iter().map(|master| master.rows.get(&row));
+        let differs = values.collect::<BTreeSet<_>>().len() > 1;
+        let told = open.get(&row);
+        met.divergent += u64::from(differs);
+        match (differs, told) {
+            (true, None) if from_start => return Err(format!("not told that it differs: {row:?}")),
+            (false, Some(Certainty::Exact)) => {
+                return Err(format!("told that it differs: {row:?}"));
+            }
+            (true, Some(Certainty::Possible)) => met.divergent_possible += 1,
+            (false, Some(Certainty::Possible)) => met.divergent_false += 1,
+            _ => {}
         }
     }
     Ok(())

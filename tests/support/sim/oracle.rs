@@ -194,3 +194,30 @@ fn seen_micros(reading: &Reading, entry: &Entry) -> i64 {
         Family::MariaDb => entry.micros / 1_000_000 * 1_000_000,
     }
 }
+
+/// Rows that were written, and on which everything is everywhere or never will be: read to the end,
+/// and every transaction on them is shown by all, or passed.
+pub fn settled_rows(reading: &Reading) -> BTreeSet<RowName> {
+    let masters = &reading.world.masters;
+    if reading.read.iter().zip(masters).any(|(read, master)| read.end < master.log.len()) {
+        return BTreeSet::new();
+    }
+    let mut rows: BTreeMap<RowName, bool> = BTreeMap::new();
+    for (node, master) in masters.iter().enumerate() {
+        for (index, entry) in master.log.iter().enumerate() {
+            let is_read = reading.read[node].contains(&index);
+            let passed = masters.iter().all(|other| {
+                let later =
+                    |e: &Entry| e.id.same_source(&entry.id) && e.id.number >= entry.id.number;
+                let ordered = reading.world.setup.family == Family::MariaDb;
+                let shown = other.log.iter().any(|e| e.id == entry.id);
+                shown || ordered && other.log.iter().any(later)
+            });
+            for name in entry.names() {
+                let row = rows.entry(name).or_insert(true);
+                *row &= passed || !is_read;
+            }
+        }
+    }
+    rows.into_iter().filter(|(_, settled)| *settled).map(|(row, _)| row).collect()
+}

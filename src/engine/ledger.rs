@@ -1,0 +1,438 @@
+//! The ledger: rows whose writes the streams do not show alike, or not in one order.
+//!
+//! Most rows never get here: one node writes them, and every copy wrote what its original wrote.
+//! An entry is made for a row when something else comes: another node writes it while a write of
+//! the first is on its way, a copy differs from its original, a copy leaves the row out.
+//!
+//! # Meeting points
+//!
+//! An entry holds the row's writes in each stream's order, from the last *meeting point* on: a
+//! place in every stream up to which all streams have shown the same transactions. Between two
+//! meeting points lies a *segment*. When all streams have come to the end of a segment, what each
+//! left of the row is compared: there, and only there, do they have to agree. Which places these
+//! are depends on the order within each stream alone, never on how the streams are interleaved.
+
+use super::state::PackedState;
+use crate::model::{
+    CommitTime, Coordinates, Finding, Gtid, LastWrite, NodeIndex, RowKey, TransactionRef,
+};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
+
+/// A place in a stream's order: an ordinal `n` is `2 n`, a hole before it `2 n - 1`, and what was
+/// applied before the stream began is 0; and a second number where many have one place.
+pub(super) type Position = (u64, u64);
+
+/// After everything.
+pub(super) const LAST: Position = (u64::MAX, 0);
+
+/// What a transaction did to the row in one stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Change {
+    pub(super) before: PackedState,
+    pub(super) after: PackedState,
+    /// How the images are laid out; states of different shapes do not compare.
+    pub(super) shape: u32,
+}
+
+/// A transaction's place in one stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Step {
+    pub(super) position: Position,
+    /// `None` where the stream shows the transaction, or has passed it, without the row.
+    pub(super) change: Option<Change>,
+    /// Where it stands; `None` for a hole and for what was before the start.
+    pub(super) coordinates: Option<Coordinates>,
+    /// Known to have been skipped there: an operator injected an empty one in its place.
+    pub(super) skipped: bool,
+    /// The change is what the origin's was, taken over; this stream does not show it.
+    pub(super) assumed: bool,
+}
+
+/// A transaction that wrote the row, or should have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Write {
+    pub(super) gtid: Gtid,
+    pub(super) origin: NodeIndex,
+    pub(super) server_id: u32,
+    pub(super) committed_at: CommitTime,
+    /// Per node; `None` where its stream has not come to it.
+    pub(super) steps: Vec<Option<Step>>,
+}
+
+impl Write {
+    /// The transaction as a finding names it.
+    pub(super) fn reference(&self) -> TransactionRef {
+        let step = |step: &Option<Step>| step.as_ref()?.coordinates.clone();
+        let own = self.steps[self.origin.at()].as_ref().and_then(|step| step.change);
+        let change = own.or_else(|| self.steps.iter().flatten().find_map(|step| step.change));
+        TransactionRef {
+            origin: Some(self.origin),
+            server_id: self.server_id,
+            gtid: Some(self.gtid),
+            operation: change.map(|c| super::open::net_operation(c.before, c.after)),
+            committed_at: self.committed_at,
+            coordinates: self.steps.iter().map(step).collect(),
+        }
+    }
+}
+
+/// What a stream's row is, as far as the stream tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Side {
+    pub(super) state: PackedState,
+    shape: u32,
+    /// The stream has shown something that does not go with this state, and not said why.
+    pub(super) doubtful: bool,
+    /// Its last write of the row since the streams last agreed.
+    pub(super) last: Option<LastWrite>,
+}
+
+/// How the streams compare at a meeting point.
+#[derive(Clone, Debug)]
+pub(super) struct Meeting {
+    /// The transactions of the segment, in no order that means anything.
+    pub(super) segment: Vec<Write>,
+    /// Whether all streams hold the same; `None` where the logs do not tell.
+    pub(super) same: Option<bool>,
+    /// Some state is doubtful.
+    pub(super) doubtful: bool,
+    /// What a stream holds hangs on what it applied before it began, in an unknown order.
+    pub(super) unread: bool,
+    /// States of different shapes met.
+    pub(super) shapes_differ: bool,
+    /// A stream found the row other than it had left it.
+    pub(super) drift: bool,
+    /// Transactions that a stream should have applied and, as its row shows, has not.
+    pub(super) missing: Vec<(Gtid, NodeIndex)>,
+}
+
+/// One row.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) row: RowKey,
+    /// Per node what its stream held at the last meeting point; kept while a divergence is open.
+    pub(super) sides: Vec<Option<Side>>,
+    /// Writes past the last meeting point, in the order in which they were read.
+    writes: Vec<Write>,
+    /// Unsettled conflicts about the row.
+    pub(super) conflicts: Vec<(u64, [Gtid; 2])>,
+    /// The divergence that holds now.
+    pub(super) open: Option<Box<Finding>>,
+    /// The divergence was told by itself, and not only counted in its group.
+    pub(super) told: bool,
+    /// Something that the ledger does not follow may have written the row.
+    pub(super) disturbed: bool,
+}
+
+/// Rows that need watching, by the hash of their key.
+#[derive(Default)]
+pub(super) struct Ledger {
+    entries: HashMap<u128, Entry>,
+    /// Entries that may have come to a meeting point.
+    pub(super) touched: Vec<u128>,
+    /// Entries whose next meeting point lies past what a stream has made sure of.
+    pub(super) deferred: BTreeSet<u128>,
+    /// Per stream, how far it had made sure when these were last looked at.
+    pub(super) sure: Vec<Position>,
+}
+
+impl Ledger {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn contains(&self, key: u128) -> bool {
+        self.entries.contains_key(&key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: u128) -> Option<&mut Entry> {
+        self.entries.get_mut(&key)
+    }
+
+    pub(super) fn insert(&mut self, key: u128, entry: Entry) -> &mut Entry {
+        self.entries.entry(key).insert(entry).into_mut()
+    }
+
+    pub(super) fn remove(&mut self, key: u128) -> Option<Entry> {
+        self.deferred.remove(&key);
+        self.entries.remove(&key)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&u128, &mut Entry)> {
+        self.entries.iter_mut()
+    }
+
+    pub(super) fn keys(&self) -> Vec<u128> {
+        let mut keys: Vec<u128> = self.entries.keys().copied().collect();
+        keys.sort_unstable();
+        keys
+    }
+}
+
+/// What the ledger has to know of the streams.
+pub(super) struct Streams {
+    /// Those that are read.
+    pub(super) begun: Vec<usize>,
+    /// Per stream: how far it has made sure of what it shows.
+    pub(super) sure: Vec<Position>,
+    /// Per stream: something was written before it began.
+    pub(super) late: Vec<bool>,
+}
+
+/// What an entry says when it is asked for its next meeting point.
+pub(super) enum Next {
+    /// Some stream has not come to it.
+    Waits,
+    /// It lies past a place that a stream has not made sure of.
+    Deferred,
+    Meets(Box<Meeting>),
+}
+
+impl Entry {
+    pub(super) fn new(row: RowKey, nodes: usize) -> Entry {
+        Entry {
+            row,
+            sides: vec![None; nodes],
+            writes: Vec::new(),
+            conflicts: Vec::new(),
+            open: None,
+            told: false,
+            disturbed: false,
+        }
+    }
+
+    /// Nothing is on its way, and nothing is wrong.
+    pub(super) fn is_done(&self) -> bool {
+        self.writes.is_empty() && self.open.is_none()
+    }
+
+    /// Writes that some stream has still to show.
+    pub(super) fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    /// The write of that transaction, which is added if it is new.
+    pub(super) fn write(&mut self, new: Write) -> &mut Write {
+        let known = self.writes.iter().rposition(|write| write.gtid == new.gtid);
+        let at = known.unwrap_or_else(|| {
+            self.writes.push(new);
+            self.writes.len() - 1
+        });
+        &mut self.writes[at]
+    }
+
+    /// Takes out the transactions up to the next meeting point, and compares what they left.
+    ///
+    pub(super) fn next_meeting(&mut self, streams: &Streams) -> Next {
+        let Streams { begun, sure, .. } = streams;
+        let Some(mut segment) = self.segment(begun) else { return Next::Waits };
+        let past = |at: &usize| {
+            let steps = segment.iter().filter_map(|write| self.writes[*write].steps[*at].as_ref());
+            steps.map(|step| step.position).max().is_some_and(|last| last > sure[*at])
+        };
+        if begun.iter().any(past) {
+            return Next::Deferred;
+        }
+        segment.sort_unstable_by(|x, y| y.cmp(x));
+        let taken: Vec<Write> = segment.into_iter().map(|at| self.writes.remove(at)).collect();
+        Next::Meets(Box::new(self.meet(taken, streams)))
+    }
+
+    /// The smallest set of writes, as places in `writes`, that stands at the head of every stream.
+    fn segment(&self, begun: &[usize]) -> Option<Vec<usize>> {
+        let position = |write: &Write, node: usize| write.steps[node].as_ref().map(|s| s.position);
+        let first = *begun.first()?;
+        let heads = self.writes.iter().enumerate();
+        let heads = heads.filter_map(|(at, write)| Some((position(write, first)?, at)));
+        let (_, head) = heads.min()?;
+        let mut limits = vec![None; self.sides.len()];
+        let (mut taken, mut grown) = (vec![false; self.writes.len()], vec![head]);
+        taken[head] = true;
+        while let Some(at) = grown.pop() {
+            for node in begun {
+                // A write that some stream has not shown: the streams do not meet yet.
+                let position = position(&self.writes[at], *node)?;
+                limits[*node] = limits[*node].max(Some(position));
+            }
+            for (other, write) in self.writes.iter().enumerate().filter(|(at, _)| !taken[*at]) {
+                let stands_before = begun
+                    .iter()
+                    .any(|node| position(write, *node).is_some_and(|p| Some(p) <= limits[*node]));
+                if stands_before {
+                    grown.push(other);
+                }
+            }
+            grown.iter().for_each(|at| taken[*at] = true);
+        }
+        Some((0..taken.len()).filter(|at| taken[*at]).collect())
+    }
+
+    /// Plays a segment in each stream, and compares.
+    fn meet(&mut self, segment: Vec<Write>, streams: &Streams) -> Meeting {
+        let begun = &streams.begun;
+        let fresh = self.open.is_none();
+        let mut meeting = Meeting {
+            segment,
+            same: Some(true),
+            doubtful: self.disturbed,
+            unread: false,
+            shapes_differ: false,
+            drift: false,
+            missing: Vec::new(),
+        };
+        let bases = match fresh {
+            true => meeting.bases(streams, self.sides.len()),
+            false => std::mem::take(&mut self.sides),
+        };
+        self.sides = bases;
+        for node in begun {
+            self.sides[*node] = self.sides[*node].take().map(|side| meeting.play(*node, side));
+        }
+        let sides = || begun.iter().filter_map(|node| self.sides[*node].as_ref());
+        meeting.doubtful |= sides().any(|side| side.doubtful);
+        // Of two nodes, what one had applied before its stream began are the other's originals, in
+        // their order. Of three, nobody knows whose came last.
+        let assumed = |write: &Write| write.steps.iter().flatten().any(|step| step.assumed);
+        meeting.doubtful |= begun.len() > 2 && meeting.segment.iter().any(assumed);
+        meeting.unread = sides().any(|side| side.state == PackedState::UNKNOWN);
+        meeting.shapes_differ = shapes_differ(sides());
+        meeting.same = match meeting.shapes_differ {
+            true => None,
+            false => differ(&self.sides, begun).map(|differ| !differ),
+        };
+        meeting
+    }
+
+    /// Forgets what the streams held: they agree, or nobody can tell.
+    pub(super) fn forget_sides(&mut self) {
+        self.sides.iter_mut().for_each(|side| *side = None);
+        self.disturbed = false;
+    }
+}
+
+/// Whether some two of these sides certainly differ, or all certainly agree.
+fn differ(sides: &[Option<Side>], begun: &[usize]) -> Option<bool> {
+    let known: Vec<&Side> = begun.iter().filter_map(|node| sides[*node].as_ref()).collect();
+    let mut answer = Some(false);
+    for (at, side) in known.iter().enumerate() {
+        for other in &known[..at] {
+            if side.shape != other.shape && !side.state.is_absent() && !other.state.is_absent() {
+                answer = None;
+                continue;
+            }
+            match side.state.same(other.state) {
+                Some(false) => return Some(true),
+                Some(true) => {}
+                None => answer = None,
+            }
+        }
+    }
+    answer
+}
+
+fn shapes_differ<'a>(sides: impl Iterator<Item = &'a Side>) -> bool {
+    let mut shapes = sides.filter(|side| !side.state.is_absent()).map(|side| side.shape);
+    let first = shapes.next();
+    shapes.any(|shape| Some(shape) != first)
+}
+
+impl Meeting {
+    /// One stream's steps in its order.
+    fn steps(&self, node: usize) -> Vec<(&Write, &Step)> {
+        let steps = self.segment.iter().filter_map(|w| Some((w, w.steps[node].as_ref()?)));
+        let mut steps: Vec<_> = steps.collect();
+        steps.sort_by_key(|(write, step)| (step.position, write.gtid));
+        steps
+    }
+
+    /// What each stream's row was before the segment, where nobody has kept it: as its own first
+    /// write found it, or, where it wrote nothing, as the others found it.
+    fn bases(&mut self, streams: &Streams, nodes: usize) -> Vec<Option<Side>> {
+        let begun = &streams.begun;
+        let mut found = vec![None; nodes];
+        for node in begun {
+            let steps = self.steps(*node);
+            let first = steps.into_iter().find_map(|(_, s)| Some((s.change?, s.assumed)));
+            let first = first.filter(|(_, assumed)| !assumed);
+            found[*node] = first.map(|(change, _)| Side::new(change));
+        }
+        // Only a change without the log can make two streams find the row different.
+        self.drift |= differ(&found, begun) == Some(true);
+        let agreed = found.iter().flatten().next().cloned();
+        let assumed =
+            || self.segment.iter().flat_map(|w| &w.steps).flatten().find_map(|s| s.change);
+        let agreed = agreed.or_else(|| assumed().map(Side::new));
+        for node in begun {
+            // That the rows agreed before anything was read of them is not in the logs.
+            let doubtful = streams.late[*node];
+            let assumed = || agreed.clone().map(|side| Side { doubtful, ..side });
+            found[*node] = found[*node].take().or_else(assumed);
+        }
+        found
+    }
+
+    /// Plays the segment's steps of one stream over what its row was.
+    fn play(&mut self, node: usize, mut side: Side) -> Side {
+        let (mut drift, mut missing) = (false, Vec::new());
+        let mut before_start: Option<NodeIndex> = None;
+        // Whether `side` is what the stream itself has shown in this segment.
+        let mut shown = false;
+        for (write, step) in self.steps(node) {
+            match step.change {
+                Some(change) if step.assumed => {
+                    // What was before the start came in an order that no log shows, but for one
+                    // node's own.
+                    let known = before_start.is_none_or(|origin| origin == write.origin);
+                    before_start = Some(write.origin);
+                    side.state = if known { change.after } else { PackedState::UNKNOWN };
+                    side.shape = change.shape;
+                    shown = false;
+                }
+                Some(change) => {
+                    let other = side.state.same(change.before) == Some(false);
+                    drift |= other && shown && !side.doubtful && side.shape == change.shape;
+                    side.state = change.after;
+                    side.shape = change.shape;
+                    side.doubtful = false;
+                    side.last = step.coordinates.clone().map(|coordinates| LastWrite {
+                        gtid: Some(write.gtid),
+                        origin: Some(write.origin),
+                        is_absent: change.after.is_absent(),
+                        coordinates,
+                    });
+                    shown = true;
+                }
+                None if step.skipped || node == write.origin.at() => {}
+                None if side.allows_no_trace_of(write) => {}
+                None => {
+                    side.doubtful = true;
+                    missing.push((write.gtid, NodeIndex(node as u8)));
+                }
+            }
+        }
+        self.drift |= drift;
+        self.missing.extend(missing);
+        side
+    }
+}
+
+impl Side {
+    fn new(first: Change) -> Side {
+        Side { state: first.before, shape: first.shape, doubtful: false, last: None }
+    }
+
+    /// Whether a transaction that was applied over this state leaves no trace in the log: it
+    /// changes nothing, or, passed over in IDEMPOTENT mode, finds no row.
+    fn allows_no_trace_of(&self, write: &Write) -> bool {
+        let own = write.steps[write.origin.at()].as_ref().and_then(|step| step.change);
+        let Some(change) = own else { return true };
+        let unchanged = self.state.same(change.after);
+        let missing = self.state.is_absent() && !change.before.is_absent();
+        missing || unchanged != Some(false)
+    }
+}
