@@ -45,6 +45,7 @@ impl Verifier {
         self.judge_handovers(seen, tx, out);
         self.add_touches(seen, id, tx, out);
         self.judge_conflicts(seen, id, tx, out);
+        self.judge_definitions(seen, id, tx, out);
         self.close_if_shown(id, out);
     }
 
@@ -98,6 +99,7 @@ impl Verifier {
             self.streams[origin.at()].begun && self.streams[origin.at()].baseline.contains(&gtid);
         if before_start {
             self.judge_late_copy(seen, tx, out);
+            self.judge_late_definitions(seen, tx, out);
         } else {
             self.streams[node.at()].comes_past_start_of(origin);
         }
@@ -220,6 +222,7 @@ impl Verifier {
 
     fn close(&mut self, id: OpenId, out: &mut Vec<Report>) {
         let gone = self.open.remove(id);
+        self.definitions.close(id, &gone);
         self.open_by_origin[gone.origin.at()] -= 1;
         if let Some(open) = self.by_sequence.get_mut(&gone.source)
             && open.get(&gone.gtid.sequence) == Some(&id)

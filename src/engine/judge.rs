@@ -322,7 +322,7 @@ impl Verifier {
     }
 
     /// Keeps a conflict, and finds it again when a stream decides it.
-    fn add_conflict(&mut self, finding: Finding, open: usize, order: Order) -> u64 {
+    pub(super) fn add_conflict(&mut self, finding: Finding, open: usize, order: Order) -> u64 {
         let doubts = order.sides.iter().filter(|side| side.doubt && side.awaited);
         let places: Vec<_> = doubts.map(|side| (side.other, side.gtid.source)).collect();
         let serial = self.pending.add(finding, open, Some(order));
@@ -335,7 +335,7 @@ impl Verifier {
 
     /// An open original may have passed in the other's stream before that began, without a trace:
     /// a baseline that names what was logged does not name it. No row that is read tells.
-    fn late_order(&self, seen: Seen, id: OpenId) -> Order {
+    pub(super) fn late_order(&self, seen: Seen, id: OpenId) -> Order {
         let open = self.open.get(id);
         let side = |gtid: Gtid, other: NodeIndex, other_ordinal: u64, awaited: bool| Side {
             gtid,

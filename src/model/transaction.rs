@@ -127,6 +127,18 @@ pub enum StatementKind {
     Other,
 }
 
+impl StatementKind {
+    /// Whether all rows that were there before it are there after it, as they were.
+    pub fn changes_no_rows(&self) -> bool {
+        let creates = |definition: &Definition| definition.effect == DefinitionEffect::Creates;
+        match self {
+            StatementKind::Rows(_) => false,
+            StatementKind::Definition(tables) => !tables.is_empty() && tables.iter().all(creates),
+            StatementKind::Other => true,
+        }
+    }
+}
+
 /// What a statement does to one table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Definition {
@@ -180,11 +192,13 @@ pub enum BlindSpotReason {
     Incident,
     /// A node whose stream is not read.
     NoStream,
+    /// A statement makes, changes or drops a table, and its text does not tell which.
+    UnparsedDefinition,
 }
 
 impl BlindSpotReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [BlindSpotReason; 14] = [
+    pub const ALL: [BlindSpotReason; 15] = [
         BlindSpotReason::StatementFormat,
         BlindSpotReason::NoKey,
         BlindSpotReason::Gap,
@@ -199,6 +213,7 @@ impl BlindSpotReason {
         BlindSpotReason::Xa,
         BlindSpotReason::Incident,
         BlindSpotReason::NoStream,
+        BlindSpotReason::UnparsedDefinition,
     ];
 
     /// The word in findings and metrics.
@@ -218,6 +233,7 @@ impl BlindSpotReason {
             BlindSpotReason::Xa => "xa",
             BlindSpotReason::Incident => "incident",
             BlindSpotReason::NoStream => "no_stream",
+            BlindSpotReason::UnparsedDefinition => "unparsed_definition",
         }
     }
 }
