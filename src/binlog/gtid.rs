@@ -16,6 +16,9 @@ pub(crate) struct GtidEvent {
     pub(crate) standalone: bool,
     /// MariaDB: the rows of an XA transaction that is only prepared.
     pub(crate) prepared_xa: bool,
+    /// MariaDB: an ALTER TABLE that is only begun here, or given up; what it changes is told by
+    /// the transaction that commits it.
+    pub(crate) unfinished_alter: bool,
 }
 
 /// Reads `Gtid_log_event` and `Anonymous_gtid_log_event` (types 33 and 34).
@@ -114,7 +117,8 @@ fn unzigzag(number: u64) -> i64 {
 /// Reads MariaDB's `Gtid_log_event` (type 162); `server_id` is the event header's.
 ///
 /// # Source
-/// `Gtid_log_event` in MariaDB's sql/log_event.h: number 8, domain 4, flags2 1.
+/// `Gtid_log_event` in MariaDB's sql/log_event.h: number 8, domain 4, flags2 1; then, each only
+/// where a flag says so, a commit id of 8, an XID, and the extra flags, in a body padded to 19.
 pub(crate) fn read_mariadb_gtid(body: &[u8], server_id: u32) -> Result<GtidEvent, Short> {
     const FL_STANDALONE: u8 = 0x01;
     const FL_PREPARED_XA: u8 = 0x40;
@@ -128,8 +132,27 @@ pub(crate) fn read_mariadb_gtid(body: &[u8], server_id: u32) -> Result<GtidEvent
         gtid: Some(Gtid { source, sequence }),
         standalone: flags & FL_STANDALONE != 0,
         prepared_xa: flags & FL_PREPARED_XA != 0,
+        unfinished_alter: is_unfinished_alter(bytes, flags).unwrap_or(false),
         ..GtidEvent::default()
     })
+}
+
+/// Whether the extra flags, which versions before 10.8 do not write, say START or ROLLBACK ALTER
+/// (`binlog_alter_two_phase`).
+fn is_unfinished_alter(mut bytes: Bytes<'_>, flags: u8) -> Result<bool, Short> {
+    const FL_GROUP_COMMIT_ID: u8 = 0x02;
+    const FL_ANY_XA: u8 = 0x40 | 0x80;
+    const FL_START_ALTER: u8 = 0x02;
+    const FL_ROLLBACK_ALTER: u8 = 0x08;
+    if flags & FL_GROUP_COMMIT_ID != 0 {
+        bytes.take(8)?;
+    }
+    if flags & FL_ANY_XA != 0 {
+        bytes.take(4)?;
+        let data = usize::from(bytes.u8()?) + usize::from(bytes.u8()?);
+        bytes.take(data)?;
+    }
+    Ok(bytes.u8()? & (FL_START_ALTER | FL_ROLLBACK_ALTER) != 0)
 }
 
 /// Reads `Previous_gtids_log_event` (type 35): what the server had logged before this file.
@@ -195,6 +218,23 @@ mod tests {
             read_tagged_gtid(&body).map(|event| event.gtid.map(|gtid| gtid.sequence))
         };
         assert_eq!((tagged(0), tagged(0x04)), (Err(Short), Ok(Some(1))));
+    }
+
+    #[test]
+    fn only_the_commit_of_a_two_phase_alter_counts() {
+        let read = |flags: u8, rest: &[u8]| {
+            let body = [&9_u64.to_le_bytes()[..], &[0; 4], &[flags], rest].concat();
+            read_mariadb_gtid(&body, 1).map(|event| event.unfinished_alter)
+        };
+        // As MariaDB 11.8 writes them, with a thread id (0x10).
+        assert_eq!(read(0x29, &[0x12, 0x6d, 5, 0, 0, 0]), Ok(true), "START ALTER");
+        assert_eq!(read(0x29, &[0x14, 8, 0, 0, 0, 0, 0, 0, 0]), Ok(false), "COMMIT ALTER");
+        assert_eq!(read(0x29, &[0x08, 8, 0, 0, 0, 0, 0, 0, 0]), Ok(true), "ROLLBACK ALTER");
+        assert_eq!(read(0x2b, &[2, 2, 2, 2, 2, 2, 2, 2, 0x02]), Ok(true), "after a commit id");
+        assert_eq!(read(0x2b, &[2, 2, 2, 2, 2, 2, 2, 2]), Ok(false), "before 10.8");
+        assert_eq!(read(0xa9, &[1, 0, 0, 0, 1, 1, 2, 2, 0]), Ok(false), "after an XID");
+        assert_eq!(read(0xa9, &[1, 0, 0, 0, 9, 9, 2]), Ok(false), "cut off");
+        assert_eq!(read(0x01, &[0; 6]), Ok(false));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Layout {
         for (place, column) in primary_key.iter().enumerate() {
             key_place[usize::from(*column)] = place as u8;
         }
-        let id = table_id(&schema, &name);
+        let id = TableId::of(&schema, &name);
         let (unique_keys, shape) = (Vec::new(), shape(&steps));
         let table = Table { id, schema, name, columns, primary_key, unique_keys, shape };
         let wanted = rule_column(&table.full_name());
@@ -126,15 +126,6 @@ impl Layout {
         });
         Layout { table: Arc::new(table), steps, key_place, rule_column }
     }
-}
-
-/// The identity of a table: see [`TableId`].
-fn table_id(schema: &str, name: &str) -> TableId {
-    let mut hash = Xxh3::new();
-    hash.update(schema.as_bytes());
-    hash.update(&[0]);
-    hash.update(name.as_bytes());
-    TableId(hash.digest128())
 }
 
 /// A hash of how a row image is laid out.

@@ -6,6 +6,7 @@ mod bytes;
 mod charset;
 mod charset_tables;
 mod decimal;
+mod definition;
 pub mod event;
 mod gtid;
 mod layout;
@@ -14,6 +15,7 @@ mod rows;
 mod statement;
 mod temporal;
 pub mod value;
+mod words;
 
 pub use bytes::Short;
 pub use reader::{Progress, ReadError, RuleColumn, StreamReader};

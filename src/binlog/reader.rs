@@ -9,8 +9,8 @@ use super::{
     statement::{Meaning, meaning},
 };
 use crate::model::{
-    BlindSpot, BlindSpotReason, CommitTime, Coordinates, GtidSet, Operation, Statement, Table,
-    Transaction,
+    BlindSpot, BlindSpotReason, CommitTime, Coordinates, GtidSet, Operation, Statement,
+    StatementKind, Table, Transaction,
 };
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -116,6 +116,8 @@ struct Open {
     /// A BEGIN was read, or the GTID event implies it: an end will follow.
     begun: bool,
     prepared_xa: bool,
+    /// An ALTER TABLE in it is only begun, or given up.
+    unfinished_alter: bool,
 }
 
 impl StreamReader {
@@ -337,7 +339,10 @@ impl StreamReader {
             Meaning::Begin | Meaning::Inside => open.begun = true,
             Meaning::Commit | Meaning::XaEnd => return Ok(self.commit(end)),
             Meaning::Rollback => return Ok(self.rollback(end)),
-            Meaning::Work(kind) => {
+            Meaning::Work(mut kind) => {
+                if open.unfinished_alter {
+                    kind = StatementKind::Other;
+                }
                 let text = text.into_owned();
                 open.tx.statements.push(Statement { schema, text, kind });
                 if !open.begun {
@@ -484,8 +489,8 @@ impl Open {
             statements: Vec::new(),
             blind_spots: Vec::new(),
         };
-        let prepared_xa = event.prepared_xa;
-        Open { tx, layouts: Vec::new(), begun, prepared_xa }
+        let GtidEvent { prepared_xa, unfinished_alter, .. } = *event;
+        Open { tx, layouts: Vec::new(), begun, prepared_xa, unfinished_alter }
     }
 
     /// The place of a table in the transaction.

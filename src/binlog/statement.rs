@@ -1,11 +1,15 @@
 //! Statements logged as text: what they do to transactions and tables.
 
+use super::{
+    definition::definitions,
+    words::{self, Token, Tokens},
+};
 use crate::model::StatementKind;
 use sqlparser::{
     ast::{FromTable, ObjectName, Statement as Sql, TableFactor, TableObject, TableWithJoins},
     dialect::MySqlDialect,
     parser::Parser,
-    tokenizer::Token,
+    tokenizer::Token as SqlToken,
 };
 
 /// What a query event means for the transaction around it.
@@ -44,24 +48,36 @@ pub(crate) fn meaning(schema: &str, text: &str) -> Meaning {
             "START" | "BEGIN" | "END" => Meaning::Inside,
             _ => Meaning::XaEnd,
         },
-        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" | "CALL" | "SELECT" => {
+        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" | "CALL" | "SELECT" | "DO" => {
             Meaning::Work(StatementKind::Rows(written_tables(schema, bare)))
         }
         "CREATE" if is_create_select(bare) => {
             Meaning::Work(StatementKind::Rows(written_tables(schema, bare)))
         }
-        "CREATE" if word() != "OR" => Meaning::Work(StatementKind::Other),
-        "GRANT" | "REVOKE" | "FLUSH" | "ANALYZE" | "OPTIMIZE" | "SET" => {
-            Meaning::Work(StatementKind::Other)
-        }
-        _ => Meaning::Work(StatementKind::Definition(Vec::new())),
+        "SET" if word() == "STATEMENT" => match after_settings(bare) {
+            Some(statement) => meaning(schema, statement),
+            None => Meaning::Work(StatementKind::Definition(Vec::new())),
+        },
+        _ => Meaning::Work(definitions(schema, bare)),
     }
+}
+
+/// The statement in MariaDB's `SET STATEMENT name = value, ... FOR statement`.
+fn after_settings(text: &str) -> Option<&str> {
+    let mut tokens = Tokens(text);
+    tokens.find(|token| token.is("FOR"))?;
+    // Another one cannot stand in it, so this does not go on for ever.
+    let nested = tokens.clone().next().is_some_and(|token| token.is("SET"));
+    (!nested).then_some(tokens.0)
 }
 
 /// `CREATE TABLE ... SELECT` in statement format; in row format its rows follow as row events and
 /// MySQL adds `START TRANSACTION`.
 fn is_create_select(text: &str) -> bool {
-    let mut words = Words(text);
+    let mut words = Tokens(text).filter_map(|token| match token {
+        Token::Word(word) => Some(word),
+        _ => None,
+    });
     words.next();
     let mut word = words.next();
     if word.is_some_and(|word| word.eq_ignore_ascii_case("OR")) {
@@ -85,49 +101,8 @@ fn is_create_select(text: &str) -> bool {
     select
 }
 
-/// The words of a statement outside quotes and comments; the inside of an executable comment is
-/// text.
-struct Words<'a>(&'a str);
-
-impl<'a> Iterator for Words<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        let in_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
-        loop {
-            self.0 = skip_comments(self.0);
-            let first = self.0.chars().next()?;
-            let length = match first {
-                '\'' | '"' | '`' => quoted_bytes(self.0, first),
-                _ if in_word(first) => self.0.find(|c| !in_word(c)).unwrap_or(self.0.len()),
-                _ => first.len_utf8(),
-            };
-            let (word, rest) = self.0.split_at(length);
-            self.0 = rest;
-            if in_word(first) {
-                return Some(word);
-            }
-        }
-    }
-}
-
-/// How long the quoted text is that a statement begins with, in bytes. A doubled quote inside
-/// reads as two texts.
-fn quoted_bytes(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quote != '`' => escaped = true,
-            _ if c == quote => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
 /// What the parser makes of a statement, and whether it came to the end of it.
-fn parse(text: &str) -> Option<(Sql, bool)> {
+pub(super) fn parse(text: &str) -> Option<(Sql, bool)> {
     // The parser's recursion is bounded; its input here is as long as an event may be.
     const TEXT_MAX: usize = 1 << 20;
     if text.len() > TEXT_MAX {
@@ -136,22 +111,17 @@ fn parse(text: &str) -> Option<(Sql, bool)> {
     let parser = Parser::new(&MySqlDialect {}).with_recursion_limit(50);
     let mut parser = parser.try_with_sql(text).ok()?;
     let statement = parser.parse_statement().ok()?;
-    let ended = matches!(parser.peek_token().token, Token::EOF | Token::SemiColon);
+    let ended = matches!(parser.peek_token().token, SqlToken::EOF | SqlToken::SemiColon);
     Some((statement, ended))
 }
 
 /// The text after comments and opening brackets; the inside of an executable comment is text.
 fn skip_comments(mut text: &str) -> &str {
     loop {
-        text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
-        if let Some(rest) = text.strip_prefix("/*!") {
-            text = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        } else if let Some(rest) = text.strip_prefix("/*") {
-            text = rest.split_once("*/").map_or("", |(_, after)| after);
-        } else if text.starts_with('#') || text.starts_with("-- ") {
-            text = text.split_once('\n').map_or("", |(_, after)| after);
-        } else {
-            return text;
+        text = words::skip_comments(text);
+        match text.strip_prefix('(') {
+            Some(rest) => text = rest,
+            None => return text,
         }
     }
 }
@@ -187,7 +157,7 @@ fn add_tables<'a>(from: &'a TableWithJoins, names: &mut Vec<&'a ObjectName>) {
     }
 }
 
-fn resolve(schema: &str, name: &ObjectName) -> Option<(String, String)> {
+pub(super) fn resolve(schema: &str, name: &ObjectName) -> Option<(String, String)> {
     let mut parts = name.0.iter().rev().filter_map(|part| part.as_ident()).map(|i| i.value.clone());
     let table = parts.next()?;
     Some((parts.next().unwrap_or_else(|| schema.to_owned()), table))
@@ -252,8 +222,29 @@ mod tests {
             "CREATE TEMPORARY TABLE u SELECT 1",
             "CREATE VIEW v AS SELECT 1",
         ] {
-            assert_eq!(meaning("db", text), Meaning::Work(StatementKind::Other), "{text}");
+            let told = meaning("db", text);
+            assert!(!matches!(told, Meaning::Work(StatementKind::Rows(_))), "{text}: {told:?}");
         }
+    }
+
+    #[test]
+    fn a_definition_is_told_behind_settings_and_comments() {
+        let tables = |text| match meaning("db", text) {
+            Meaning::Work(StatementKind::Definition(tables)) => tables,
+            other => panic!("{text}: {other:?}"),
+        };
+        let name = |text| tables(text).into_iter().map(|t| t.name).next().flatten();
+        for text in [
+            "# Dumb\nDROP TABLE t",
+            "/* app:1 */ -- x\n TRUNCATE t;",
+            "SET STATEMENT max_statement_time=1, lock_wait_timeout=2 FOR ALTER TABLE t FORCE",
+            "ALTER/**/TABLE t FORCE",
+        ] {
+            assert_eq!(name(text).as_deref(), Some("t"), "{text}");
+        }
+        assert!(tables("SET STATEMENT a=1").is_empty());
+        assert!(tables("SET STATEMENT a=1 FOR SET STATEMENT a=1 FOR DROP TABLE t").is_empty());
+        assert_eq!(rows("SET STATEMENT a=1 FOR DELETE FROM t"), ["db.t"]);
     }
 
     #[test]
@@ -266,12 +257,8 @@ mod tests {
             ("SAVEPOINT `s`", Meaning::Inside),
             ("XA START X'67',X'',1", Meaning::Inside),
             ("XA COMMIT X'67',X'',1", Meaning::XaEnd),
-            ("# Dumb\nCREATE TABLE t (a int)", Meaning::Work(StatementKind::Other)),
-            (
-                "CREATE OR REPLACE TABLE t (a int)",
-                Meaning::Work(StatementKind::Definition(Vec::new())),
-            ),
-            ("TRUNCATE t", Meaning::Work(StatementKind::Definition(Vec::new()))),
+            ("# Dumb\nCREATE VIEW v AS SELECT 1", Meaning::Work(StatementKind::Other)),
+            ("TRUNCATE", Meaning::Work(StatementKind::Definition(Vec::new()))),
         ] {
             assert_eq!(meaning("db", text), want, "{text}");
         }

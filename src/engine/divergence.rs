@@ -5,6 +5,7 @@
 
 use super::{
     Report, Seen, Verifier, blank,
+    definitions::emptied,
     id::IdHasher,
     ledger::{Change, Entry, LAST, Meeting, Next, Position, Step, Streams, Write},
     open::{KeyChange, OpenId, OpenTransaction, TouchView},
@@ -115,7 +116,16 @@ impl Verifier {
             // Applied before a stream began, though the stream has not shown what it followed here.
             let overtakes =
                 || before_start.iter().any(|at| !self.is_next(&touch, NodeIndex(*at as u8)));
-            if left_out || self.ledger.contains(touch.key) || contested() || overtakes() {
+            let emptied = || {
+                let table = self.open.row_of(&touch).table;
+                self.definitions.any_open() && !self.definitions.emptying(&table).is_empty()
+            };
+            if left_out
+                || self.ledger.contains(touch.key)
+                || contested()
+                || overtakes()
+                || emptied()
+            {
                 self.ensure_entry(touch.key, self.open.row_of(&touch), Some(id));
                 self.enter_touch(id, &touch);
             }
@@ -193,6 +203,9 @@ impl Verifier {
                 entry.write(self.write_of(touch.owner, touch));
             }
         }
+        for id in self.definitions.emptying(&entry.row.table) {
+            entry.write(self.emptying_write(id));
+        }
         self.ledger.insert(key, entry);
         self.ledger.touched.push(key);
     }
@@ -234,6 +247,7 @@ impl Verifier {
         if !self.compares() {
             return;
         }
+        self.enter_emptying_copy(seen, tx, id);
         match id {
             Some(id) => {
                 if seen.origin == seen.node {
@@ -431,6 +445,80 @@ impl Verifier {
             });
             self.ledger.touched.push(touch.key);
         }
+    }
+
+    /// What an open definition that leaves its table without rows did to a row.
+    fn emptying_write(&self, id: OpenId) -> Write {
+        let mut write = self.bare_write(id);
+        let open = self.open.get(id);
+        for at in 0..write.steps.len() {
+            let own = at == open.origin.at();
+            let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] };
+            write.steps[at] = place.map(|place| Step {
+                position: position(&place, open),
+                change: Some(EMPTIED).filter(|_| place.is_shown() && !place.is_skipped()),
+                coordinates: open.coordinates[at].clone(),
+                skipped: place.is_skipped(),
+                assumed: false,
+            });
+        }
+        write
+    }
+
+    /// Takes an original that leaves tables without rows into the ledger: for all their rows that
+    /// are followed, and those that others are writing.
+    pub(super) fn enter_emptying(&mut self, seen: Seen, id: OpenId, tx: &Transaction) {
+        if tx.statements.is_empty() || !self.compares() {
+            return;
+        }
+        for (schema, name) in emptied(tx) {
+            for other in self.definitions.writing(schema, name) {
+                if self.open.get(other).origin == seen.origin {
+                    continue;
+                }
+                let touches: Vec<TouchView> =
+                    self.open.touches_of(other).filter(|touch| touch.unique == 0).collect();
+                for touch in touches {
+                    let row = self.open.row_of(&touch);
+                    if is_of(&row, schema, name) {
+                        self.ensure_entry(touch.key, row, None);
+                    }
+                }
+            }
+            let write = self.emptying_write(id);
+            let mut keys = Vec::new();
+            for (key, entry) in self.ledger.iter_mut() {
+                if is_of(&entry.row, schema, name) {
+                    entry.write(write.clone());
+                    keys.push(*key);
+                }
+            }
+            self.ledger.touched.extend(keys);
+        }
+    }
+
+    /// Takes the copy of such a transaction into the ledger.
+    fn enter_emptying_copy(&mut self, seen: Seen, tx: &Transaction, id: Option<OpenId>) {
+        if tx.statements.is_empty() || self.ledger.is_empty() {
+            return;
+        }
+        let new = id.map(|id| self.bare_write(id));
+        let mut keys = Vec::new();
+        for (schema, name) in emptied(tx) {
+            for (key, entry) in self.ledger.iter_mut() {
+                match &new {
+                    _ if !is_of(&entry.row, schema, name) => continue,
+                    Some(new) => {
+                        let write = entry.write(new.clone());
+                        write.steps[seen.node.at()] =
+                            Some(Step { change: Some(EMPTIED), ..step(seen, tx, None) });
+                    }
+                    None => entry.disturbed = true,
+                }
+                keys.push(*key);
+            }
+        }
+        self.ledger.touched.extend(keys);
     }
 
     /// A node's rows may have been written in ways that the ledger does not follow.
@@ -727,6 +815,15 @@ impl Verifier {
 fn row_key(tx: &Transaction, net: &Net) -> RowKey {
     let table = tx.tables[net.table as usize].clone();
     RowKey { table, bytes: tx.key_bytes_of(&net.key).into() }
+}
+
+/// A row of a table that was emptied.
+const EMPTIED: Change =
+    Change { before: PackedState::UNKNOWN, after: PackedState::ABSENT, shape: 0 };
+
+/// Whether a row is of a table, or of any in a database.
+fn is_of(row: &RowKey, schema: &str, name: Option<&str>) -> bool {
+    row.table.schema == schema && name.is_none_or(|name| row.table.name == name)
 }
 
 /// What a copy did to a row.

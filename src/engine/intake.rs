@@ -47,6 +47,8 @@ impl Verifier {
         self.add_touches(seen, id, tx, out);
         self.enter_original(seen, id, out);
         self.judge_conflicts(seen, id, tx, out);
+        self.judge_definitions(seen, id, tx, out);
+        self.enter_emptying(seen, id, tx);
         self.close_if_shown(id, out);
     }
 
@@ -93,6 +95,7 @@ impl Verifier {
         if before_start {
             self.enter_copy(seen, tx, None, out);
             self.judge_late_copy(seen, tx, out);
+            self.judge_late_definitions(seen, tx, out);
         } else {
             self.streams[node.at()].comes_past_start_of(origin);
         }
@@ -221,6 +224,7 @@ impl Verifier {
 
     fn close(&mut self, id: OpenId, out: &mut Vec<Report>) {
         let gone = self.open.remove(id);
+        self.definitions.close(id, &gone);
         self.open_by_origin[gone.origin.at()] -= 1;
         if let Some(open) = self.by_sequence.get_mut(&gone.source)
             && open.get(&gone.gtid.sequence) == Some(&id)

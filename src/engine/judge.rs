@@ -248,7 +248,7 @@ impl Verifier {
             finding.outcome = Some(Outcome::Pending);
             finding.more = if at + 1 == told { more } else { 0 };
             out.push(Report { finding: finding.clone(), news: true, first: true });
-            let serial = self.add_conflict(finding, 2, order, clash.key.hash, out);
+            let serial = self.add_conflict(finding, 2, order, Some(clash.key.hash), out);
             self.open.get_mut(id).findings.push(serial);
             self.open.get_mut(other).findings.push(serial);
         }
@@ -315,26 +315,26 @@ impl Verifier {
                 finding.outcome = Some(Outcome::Pending);
                 finding.more = if nth + 1 == told { more } else { 0 };
                 out.push(Report { finding: finding.clone(), news: true, first: true });
-                let serial = self.add_conflict(finding, 1, order, key.hash, out);
+                let serial = self.add_conflict(finding, 1, order, Some(key.hash), out);
                 self.open.get_mut(owner).findings.push(serial);
             }
         }
     }
 
     /// Keeps a conflict, and finds it again when a stream decides it.
-    fn add_conflict(
+    pub(super) fn add_conflict(
         &mut self,
         finding: Finding,
         open: usize,
         order: Order,
-        key: u128,
+        row: Option<u128>,
         out: &mut Vec<Report>,
     ) -> u64 {
         let pair = [order.sides[0].gtid, order.sides[1].gtid];
         let doubts = order.sides.iter().filter(|side| side.doubt && side.awaited);
         let places: Vec<_> = doubts.map(|side| (side.other, side.gtid.source)).collect();
         let serial = self.pending.add(finding, open, Some(order));
-        let awaits_row = self.await_outcome(key, serial, pair);
+        let awaits_row = row.is_some_and(|row| self.await_outcome(row, serial, pair));
         self.pending.await_row(serial, awaits_row, out);
         for (node, source) in places {
             let source = self.sources.number(source);
@@ -345,7 +345,7 @@ impl Verifier {
 
     /// An open original may have passed in the other's stream before that began, without a trace:
     /// a baseline that names what was logged does not name it. No row that is read tells.
-    fn late_order(&self, seen: Seen, id: OpenId) -> Order {
+    pub(super) fn late_order(&self, seen: Seen, id: OpenId) -> Order {
         let open = self.open.get(id);
         let side = |gtid: Gtid, other: NodeIndex, other_ordinal: u64, awaited: bool| Side {
             gtid,

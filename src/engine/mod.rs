@@ -28,6 +28,7 @@
 //! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
 mod coverage;
+mod definitions;
 mod divergence;
 mod handover;
 mod id;
@@ -50,9 +51,10 @@ pub use ownership::Ownership;
 
 use crate::model::{
     BlindSpotReason, Certainty, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet,
-    GtidSource, NodeIndex, Nodes, Operation, Severity, State, Statement, StatementKind, TableId,
-    Transaction, TransactionRef,
+    GtidSource, NodeIndex, Nodes, Operation, Severity, State, Statement, TableId, Transaction,
+    TransactionRef,
 };
+use definitions::Definitions;
 use divergence::Unseen;
 use handover::RecentCopies;
 use ledger::Ledger;
@@ -119,6 +121,7 @@ pub struct Verifier {
     pending: Pending,
     /// Conflicts that wait for a node's stream to show more of a source, by both.
     doubts: BTreeMap<(NodeIndex, usize), Vec<u64>>,
+    definitions: Definitions,
     tally: Tally,
     rules_by_table: BTreeMap<TableId, TableRule>,
     coverage: Coverage,
@@ -175,6 +178,7 @@ impl Verifier {
             owners: BTreeMap::new(),
             pending: Pending::default(),
             doubts: BTreeMap::new(),
+            definitions: Definitions::default(),
             tally: Tally::default(),
             rules_by_table: BTreeMap::new(),
             coverage,
@@ -274,7 +278,7 @@ impl Verifier {
             self.observe_original(seen, tx, out);
         }
         let stream = &mut self.streams[node.at()];
-        let harmless = |statement: &Statement| statement.kind == StatementKind::Other;
+        let harmless = |statement: &Statement| statement.kind.changes_no_rows();
         let shows_all = tx.statements.iter().all(harmless) && tx.blind_spots.is_empty();
         if !shows_all || (origin != node && !tx.rows.is_empty()) {
             stream.other_write = ordinal;

@@ -124,6 +124,13 @@ impl Pending {
         self.serial
     }
 
+    /// Counts one more that the finding stands for, past its group's limit.
+    pub(super) fn add_more(&mut self, serial: u64) {
+        if let Some(unsettled) = self.findings.get_mut(&serial) {
+            unsettled.finding.more += 1;
+        }
+    }
+
     /// A stream has shown a transaction, or passed it.
     pub(super) fn shown(
         &mut self,

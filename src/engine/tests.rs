@@ -3,6 +3,8 @@ use super::*;
 use crate::model::*;
 use std::sync::Arc;
 
+mod definitions;
+
 #[derive(Clone, Copy)]
 enum Family {
     Maria,

@@ -1,12 +1,24 @@
 //! Tables as a binlog describes them, and rows named by their keys.
 
 use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
 
 /// A table's identity across streams: the XXH3-128 of `schema NUL name`.
 ///
 /// Names are taken as logged; servers with different `lower_case_table_names` are not folded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TableId(pub u128);
+
+impl TableId {
+    /// The identity of the table of that name, whether a table map or a statement names it.
+    pub fn of(schema: &str, name: &str) -> TableId {
+        let mut hash = Xxh3::new();
+        hash.update(schema.as_bytes());
+        hash.update(&[0]);
+        hash.update(name.as_bytes());
+        TableId(hash.digest128())
+    }
+}
 
 /// How a column's values are stored in a row image, and what they mean.
 ///

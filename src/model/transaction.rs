@@ -127,6 +127,18 @@ pub enum StatementKind {
     Other,
 }
 
+impl StatementKind {
+    /// Whether all rows that were there before it are there after it, as they were.
+    pub fn changes_no_rows(&self) -> bool {
+        let creates = |definition: &Definition| definition.effect == DefinitionEffect::Creates;
+        match self {
+            StatementKind::Rows(_) => false,
+            StatementKind::Definition(tables) => !tables.is_empty() && tables.iter().all(creates),
+            StatementKind::Other => true,
+        }
+    }
+}
+
 /// What a statement does to one table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Definition {
@@ -182,11 +194,13 @@ pub enum BlindSpotReason {
     NoStream,
     /// A table's columns differ between nodes, so that its rows cannot be compared.
     LayoutDiffers,
+    /// A statement makes, changes or drops a table, and its text does not tell which.
+    UnparsedDefinition,
 }
 
 impl BlindSpotReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [BlindSpotReason; 15] = [
+    pub const ALL: [BlindSpotReason; 16] = [
         BlindSpotReason::StatementFormat,
         BlindSpotReason::NoKey,
         BlindSpotReason::Gap,
@@ -202,6 +216,7 @@ impl BlindSpotReason {
         BlindSpotReason::Incident,
         BlindSpotReason::NoStream,
         BlindSpotReason::LayoutDiffers,
+        BlindSpotReason::UnparsedDefinition,
     ];
 
     /// The word in findings and metrics.
@@ -222,6 +237,7 @@ impl BlindSpotReason {
             BlindSpotReason::Incident => "incident",
             BlindSpotReason::NoStream => "no_stream",
             BlindSpotReason::LayoutDiffers => "layout_differs",
+            BlindSpotReason::UnparsedDefinition => "unparsed_definition",
         }
     }
 }

@@ -20,12 +20,15 @@ pub fn message(finding: &Finding, nodes: &Nodes) -> String {
             format!("transaction {what} goes in circles: {}, {detail}", on(finding, nodes))
         }
         FindingKind::Divergence => divergence(finding, nodes),
-        FindingKind::DdlConflict => ddl_conflict(finding, nodes),
+        FindingKind::DdlConflict => ddl_conflict(finding),
         FindingKind::MissingCopy => missing_copy(finding, nodes),
         FindingKind::BlindSpot => blind_spot(finding, nodes),
     };
     match finding.more {
         0 => line,
+        more if finding.kind == FindingKind::DdlConflict => {
+            format!("{line} (and {more} more transactions of the same node)")
+        }
         more => format!("{line} (and {more} more rows of this kind in the same transaction)"),
     }
 }
@@ -86,22 +89,14 @@ fn differs(finding: &Finding, nodes: &Nodes) -> String {
     }
 }
 
-fn ddl_conflict(finding: &Finding, nodes: &Nodes) -> String {
-    let [first, second] = finding.transactions.as_slice() else { return String::new() };
-    let did = |transaction: &TransactionRef| {
-        let did = match transaction.operation {
-            Some(_) => past(transaction),
-            None => "changed its definition",
-        };
-        format!("{} {did} ({})", origin(transaction, nodes), gtid(transaction))
+fn ddl_conflict(finding: &Finding) -> String {
+    let gtids: Vec<String> = finding.transactions.iter().map(gtid).collect();
+    let detail = finding.detail.as_deref().unwrap_or("DDL");
+    let certainty = match finding.certainty {
+        Certainty::Exact => "neither had seen the other's",
+        Certainty::Possible => "the logs do not show whether one had seen the other's",
     };
-    let detail = finding.detail.as_deref().map(|d| format!(" [{d}]")).unwrap_or_default();
-    format!(
-        "{}: {} and {}; neither had seen the other's{detail}",
-        table(finding),
-        did(first),
-        did(second)
-    )
+    format!("{}: {detail}, at once ({}); {certainty}", table(finding), gtids.join(", "))
 }
 
 fn missing_copy(finding: &Finding, nodes: &Nodes) -> String {

@@ -1,7 +1,7 @@
 //! Findings and summaries for a terminal, at most about 100 columns wide.
 
 use super::{Record, Summary, rfc3339};
-use crate::model::{Finding, Nodes, Severity, TransactionRef};
+use crate::model::{Finding, FindingKind, Nodes, Severity, TransactionRef};
 use std::fmt::Write;
 
 /// A finding as a paragraph: a headline, then the transactions with their coordinates.
@@ -25,16 +25,23 @@ pub fn finding_text(finding: &Finding, nodes: &Nodes, colour: bool) -> String {
     for line in wrapped(&record.message, 96) {
         let _ = writeln!(text, "  {line}");
     }
+    let unnamed = if finding.kind == FindingKind::DdlConflict { "statement" } else { "write" };
     for transaction in &finding.transactions {
-        transaction_lines(&mut text, transaction, nodes);
+        transaction_lines(&mut text, transaction, unnamed, nodes);
     }
     text
 }
 
-fn transaction_lines(text: &mut String, transaction: &TransactionRef, nodes: &Nodes) {
+/// `unnamed` is what a transaction did whose operation on a row is not known.
+fn transaction_lines(
+    text: &mut String,
+    transaction: &TransactionRef,
+    unnamed: &str,
+    nodes: &Nodes,
+) {
     let origin = transaction.origin.map_or("?", |node| nodes[node].name.as_str());
     let gtid = transaction.gtid.map_or("(no GTID)".to_owned(), |gtid| gtid.to_string());
-    let operation = transaction.operation.map_or("write", |operation| operation.as_str());
+    let operation = transaction.operation.map_or(unnamed, |operation| operation.as_str());
     let time = rfc3339(transaction.committed_at);
     let _ = writeln!(text, "    {origin}: {operation} {gtid} at {time}");
     for (node, of) in nodes.iter() {
