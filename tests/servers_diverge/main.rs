@@ -90,6 +90,7 @@ fn run_seed(server: Server, seed: u64, free_seconds: u64) -> Vec<String> {
     let lab = Lab::pair(server);
     let watcher = Watcher::start(&lab, CONFIG);
     let mut run = Run::new(&lab, &tables, seed);
+    run.rounds.fill();
     (0..ROUNDS / 2).for_each(|round| run.rounds.round(round));
     known::write(&lab);
     run.free(0, free_seconds);
@@ -102,8 +103,7 @@ fn run_seed(server: Server, seed: u64, free_seconds: u64) -> Vec<String> {
     run.faults.extend(Scan::of(&lab).differs_from(&scan));
     watcher.wait_until_same(|ndjson| differs(&scan.told, &told(ndjson)));
     println!("watch tells the same {} findings", scan.told.len());
-    println!("rows of one side alone, and the same afterwards: {}", run.rounds.proved_same);
-    assert!(run.rounds.proved_same > 0, "nothing was checked");
+    run.rounds.report();
     run.faults
 }
 

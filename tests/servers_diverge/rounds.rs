@@ -28,8 +28,12 @@ pub struct Rounds<'a> {
     differing: BTreeSet<Place>,
     /// Transactions sent.
     pub transactions: usize,
+    /// Of these, those that one side was told to skip.
+    skipped: u64,
+    /// Rows written without the log.
+    silent: usize,
     /// Rows that one side alone wrote in a round, and that were the same afterwards.
-    pub proved_same: usize,
+    proved_same: usize,
 }
 
 impl<'a> Rounds<'a> {
@@ -42,8 +46,26 @@ impl<'a> Rounds<'a> {
             writer,
             differing: BTreeSet::new(),
             transactions: 0,
+            skipped: 0,
+            silent: 0,
             proved_same: 0,
         }
+    }
+
+    /// Writes about every other row, and has the other master apply it: else most writes of the
+    /// first rounds would find nothing.
+    pub fn fill(&mut self) {
+        let mut sql = String::new();
+        for table in self.tables.iter().filter(|table| table.role != Role::Auto) {
+            for key in &table.pool {
+                if self.writer.random.percent(60) {
+                    sql += &self.writer.upsert_new(table, key).sql;
+                    self.transactions += 1;
+                }
+            }
+        }
+        self.lab.sql("a", &sql);
+        self.lab.settle();
     }
 
     /// Takes the rows that differ as they are, when others have written.
@@ -58,7 +80,7 @@ impl<'a> Rounds<'a> {
         if round == FILTERED.start || round == FILTERED.end {
             filter(lab, tables, self.filtering, FILTERED.contains(&round));
         }
-        let silent = self.writer.random.percent(60);
+        let silent = self.writer.random.percent(75);
         let silent = silent.then(|| Silent::write(lab, tables, &mut self.writer.random));
         let skip = self.writer.random.percent(50);
         let skip = skip.then(|| Skip::plan(lab.server(), &mut self.writer.random));
@@ -96,6 +118,7 @@ impl<'a> Rounds<'a> {
             batches.iter_mut().for_each(|batch| batch.push(same.clone()));
         }
         self.transactions += batches.iter().map(Vec::len).sum::<usize>();
+        self.skipped += skip.map_or(0, |skip| skip.count);
         batches
     }
 
@@ -133,6 +156,17 @@ impl<'a> Rounds<'a> {
         }
         self.lab.sql(other(silent.node), &sql);
         self.transactions += silent.rows.len();
+        self.silent += silent.rows.len();
+    }
+
+    /// Says what was done, and that it was not nothing.
+    pub fn report(&self) {
+        let Rounds { skipped, silent, proved_same, filtering, .. } = self;
+        println!(
+            "in rounds: {skipped} transactions skipped, {silent} rows written silently, a filter \
+             on {filtering}; {proved_same} times a row was the same after one side alone wrote it"
+        );
+        assert!(*silent > 0 && *proved_same > 0, "nothing was checked");
     }
 
     fn check(
