@@ -8,8 +8,8 @@
 //! A row that is changed without the log and never written again is in no log, so nothing can tell
 //! of it. Here every such row is written again afterwards, by the other master.
 //!
-//! `TWINLOG_SEED=7` runs one seed, with the rounds as they were; the races of the free phase come
-//! as they come. `TWINLOG_TEST_SECONDS=600` runs more seeds until the time is over, and
+//! `TWINLOG_SEED=7` runs one seed: the statements of its rounds are the same, the races of the free
+//! phases come as they come. `TWINLOG_TEST_SECONDS=600` runs more seeds until the time is over, and
 //! `TWINLOG_FREE_SECONDS` says how long both write freely in the first seed.
 
 #![expect(clippy::disallowed_methods, reason = "a test's clock and settings")]
