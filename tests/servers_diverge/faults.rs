@@ -99,8 +99,14 @@ pub struct Silent<'a> {
 }
 
 impl<'a> Silent<'a> {
-    /// Deletes some rows, and writes to others what nobody else ever writes.
-    pub fn write(lab: &Lab, tables: &'a [Table], random: &mut Random) -> Silent<'a> {
+    /// Deletes some rows, but none on the node that keeps all, and writes to others what nobody
+    /// else ever writes.
+    pub fn write(
+        lab: &Lab,
+        tables: &'a [Table],
+        keeps_all: Option<&str>,
+        random: &mut Random,
+    ) -> Silent<'a> {
         let node = ["a", "b"][random.below(2)];
         let mut rows = Vec::new();
         let mut sql = "SET sql_log_bin = 0;".to_owned();
@@ -111,7 +117,7 @@ impl<'a> Silent<'a> {
                 let row = table.values(&key, &format!("-{value}, 'silent {value}'"));
                 sql += &match table.role {
                     Role::Drift => format!("REPLACE INTO {} VALUES {row};", table.into()),
-                    Role::Gone => {
+                    Role::Gone if keeps_all != Some(node) => {
                         let condition = table.is_key(&key, " AND ");
                         format!("DELETE FROM {} WHERE {condition};", table.full_name())
                     }

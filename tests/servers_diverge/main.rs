@@ -19,6 +19,7 @@ mod client;
 mod faults;
 mod free;
 mod known;
+mod repair;
 mod rounds;
 #[path = "../support/mod.rs"]
 mod support;
@@ -56,6 +57,16 @@ fn mariadb_tells_every_row_that_differs_and_no_other() {
 #[test]
 fn mysql_tells_every_row_that_differs_and_no_other() {
     run_seeds(Server::MySql);
+}
+
+#[test]
+fn mariadb_masters_are_the_same_after_a_repair() {
+    run_repair(Server::MariaDb);
+}
+
+#[test]
+fn mysql_masters_are_the_same_after_a_repair() {
+    run_repair(Server::MySql);
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -105,6 +116,21 @@ fn run_seed(server: Server, seed: u64, free_seconds: u64) -> Vec<String> {
     println!("watch tells the same {} findings", scan.told.len());
     run.rounds.report();
     run.faults
+}
+
+/// Rounds, and then a repair of all that differs.
+fn run_repair(server: Server) {
+    let seed = number("TWINLOG_SEED").unwrap_or(SEEDS[0]);
+    println!("{server:?} TWINLOG_SEED={seed}");
+    let tables = tables();
+    let lab = Lab::pair(server);
+    let mut run = Run::new(&lab, &tables, seed);
+    run.rounds.keeps_all = Some(repair::WINNER);
+    run.rounds.fill();
+    (0..ROUNDS).for_each(|round| run.rounds.round(round));
+    known::write(&lab);
+    mark(&lab);
+    repair::repair(&lab, &tables, &mut run.rounds);
 }
 
 /// One seed on one pair of masters.

@@ -21,6 +21,8 @@ pub struct Rounds<'a> {
     pub lab: &'a Lab,
     pub tables: &'a [Table],
     pub writer: Writer<'a>,
+    /// Where no row is deleted without the log.
+    pub keeps_all: Option<&'static str>,
     clients: [(&'static str, Client); 2],
     /// Who leaves out [`Role::Filtered`] in some rounds.
     filtering: &'static str,
@@ -41,6 +43,7 @@ impl<'a> Rounds<'a> {
         Rounds {
             lab,
             tables,
+            keeps_all: None,
             clients: ["a", "b"].map(|node| (node, Client::connect(lab, node, node))),
             filtering: ["a", "b"][writer.random.below(2)],
             writer,
@@ -81,7 +84,8 @@ impl<'a> Rounds<'a> {
             filter(lab, tables, self.filtering, FILTERED.contains(&round));
         }
         let silent = self.writer.random.percent(75);
-        let silent = silent.then(|| Silent::write(lab, tables, &mut self.writer.random));
+        let silent =
+            silent.then(|| Silent::write(lab, tables, self.keeps_all, &mut self.writer.random));
         let skip = self.writer.random.percent(50);
         let skip = skip.then(|| Skip::plan(lab.server(), &mut self.writer.random));
         let last = skip.as_ref().map_or(0, |skip| lab.last_number(other(skip.node)));

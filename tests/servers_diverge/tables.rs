@@ -97,6 +97,15 @@ impl Table {
         (self.full_name(), key_json(columns))
     }
 
+    /// The key of a place in this table; `None` where it can be no key of it.
+    pub fn key_at(&self, place: &Place) -> Option<Key> {
+        let known = self.pool.iter().find(|key| self.place(key) == *place).cloned();
+        known.or_else(|| {
+            let columns: Value = serde_json::from_str(&place.1).ok()?;
+            Some(vec![Part::Int(columns["id"].as_i64()?)])
+        })
+    }
+
     /// `l = 'é' AND u = 'ж'`.
     pub fn is_key(&self, key: &Key, between: &str) -> String {
         let columns = self.key.iter().zip(key);
@@ -195,6 +204,7 @@ mod tests {
                 let shown: Vec<String> = key.iter().map(Part::shown).collect();
                 let line = format!("{}\t{}\t1\tw\n", table.name, shown.join("\t"));
                 assert!(rows_of(&tables(), &line).contains_key(&table.place(key)), "{line}");
+                assert_eq!(table.key_at(&table.place(key)).as_ref(), Some(key));
             }
         }
     }
