@@ -16,7 +16,6 @@ mod model;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;
-mod watcher;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,9 +25,10 @@ use std::time::{Duration, Instant};
 
 use model::{State, Table, tables};
 use support::lab::{Lab, Server};
+use support::random::Random;
+use support::watcher::Watcher;
 use truth::{Committed, Fact, Found, conflicts, findings_of, violations};
-use watcher::Watcher;
-use workload::{Random, Workload};
+use workload::Workload;
 
 const SEEDS: [u64; 3] = [1, 2, 3];
 const ROUNDS: usize = 8;
@@ -57,7 +57,7 @@ fn run_seed(server: Server, seed: u64) {
     println!("{server:?} TWINLOG_SEED={seed}");
     let tables = tables();
     let lab = Lab::pair(server);
-    let watcher = Watcher::start(&lab);
+    let watcher = Watcher::start(&lab, CONFIG);
     lab.sql("a", &schema(&tables));
     lab.settle();
     let mut run = Run {
@@ -144,44 +144,24 @@ impl Run<'_> {
     /// Commits random transactions on one master and tells what they wrote.
     fn commit(&mut self, node: &str) -> Vec<Committed> {
         let tables = self.workload.tables;
-        let first = self.last_number(node) + 1;
+        let first = self.lab.last_number(node) + 1;
         let mut batch = self.workload.batch(read(&self.lab, tables, node));
         let answer = self.lab.sql(node, &batch.sql);
         batch.name_made_keys(&answer);
         let is = read(&self.lab, tables, node);
         assert_eq!(is, batch.state, "the model is wrong on {node} after\n{}", batch.sql);
-        let logged = self.last_number(node) + 1 - first;
+        let logged = self.lab.last_number(node) + 1 - first;
         assert_eq!(logged, batch.transactions.len() as u64, "logged after\n{}", batch.sql);
-        let committed = (first..).zip(batch.transactions).map(|(number, changes)| Committed {
-            gtid: match self.lab.server() {
-                Server::MariaDb => format!("{0}-{0}-{number}", self.lab.node(node).server_id),
-                Server::MySql => format!("{}:{number}", uuid(node)),
-            },
-            changes,
-        });
+        let committed = (first..)
+            .zip(batch.transactions)
+            .map(|(number, changes)| Committed { gtid: self.lab.gtid(node, number), changes });
         committed.collect()
-    }
-
-    /// The number of the last transaction that a master committed first.
-    fn last_number(&self, node: &str) -> u64 {
-        let (variable, mark) = match self.lab.server() {
-            Server::MariaDb => {
-                let id = self.lab.node(node).server_id;
-                ("@@GLOBAL.gtid_binlog_state", format!("{id}-{id}-"))
-            }
-            Server::MySql => ("@@GLOBAL.gtid_executed", format!("{}:", uuid(node))),
-        };
-        let answer = self.lab.sql(node, &format!("SELECT REPLACE({variable}, '\\n', '')"));
-        let mut own = answer.trim().split(',').filter_map(|of| of.strip_prefix(&mark));
-        let numbers = own.next().unwrap_or("0");
-        let last = numbers.rsplit(['-', ':']).next().unwrap_or(numbers);
-        last.parse().unwrap_or_else(|_| panic!("{answer}"))
     }
 
     /// Scans the logs of both and compares, with the truth and with the watch.
     fn check(self, seed: u64, watcher: Watcher) {
         std::fs::write(self.lab.dir().join("twinlog.toml"), CONFIG).expect("a write");
-        let [a, b] = ["a", "b"].map(|node| self.files(node));
+        let [a, b] = ["a", "b"].map(|node| self.lab.binlogs(node));
         let found = self.scan(&a, &b);
         let facts = facts(&found);
         let missed: Vec<_> = self.expected.difference(&facts).collect();
@@ -200,7 +180,7 @@ impl Run<'_> {
             false_ones.len()
         );
         assert!(missed.is_empty() && false_ones.is_empty(), "{missed:#?}\n{false_ones:#?}");
-        watcher.check(&found);
+        check_watch(watcher, &found);
         // Logs are purged at different times: each may begin later than the other.
         for purged in 1..a.len() {
             self.check_purged(&found, &a[purged..], &b);
@@ -232,17 +212,6 @@ impl Run<'_> {
         }
     }
 
-    /// The binlogs of a node, in order.
-    fn files(&self, node: &str) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.lab.binlog_dir(node)).expect("binlogs");
-        let mut files: Vec<PathBuf> =
-            entries.map(|entry| entry.expect("an entry").path()).collect();
-        let digits = |path: &PathBuf| path.extension().is_some_and(|e| e.len() == 6);
-        files.retain(digits);
-        files.sort();
-        files
-    }
-
     fn scan(&self, a: &[PathBuf], b: &[PathBuf]) -> BTreeMap<String, Found> {
         let mut scan = Command::new(env!("CARGO_BIN_EXE_twinlog"));
         scan.args(["scan", "--format", "ndjson", "--config"]);
@@ -260,17 +229,28 @@ impl Run<'_> {
     }
 }
 
+/// Demands that the watch tells the same findings as the scan of the same logs, in the same last
+/// state; waits for those that are still on their way.
+fn check_watch(watcher: Watcher, scanned: &BTreeMap<String, Found>) {
+    watcher.wait_until_same(|told| {
+        let told = findings_of(told);
+        let same = |(id, found): (&String, &Found)| {
+            told.get(id).is_some_and(|told| told.certainty == found.certainty)
+        };
+        let missing: Vec<_> = scanned.iter().filter(|found| !same(*found)).collect();
+        let more: Vec<_> = told.iter().filter(|of| !scanned.contains_key(of.0)).collect();
+        let is_same = missing.is_empty() && more.is_empty();
+        (!is_same).then(|| format!("only the scan tells {missing:#?}, only the watch {more:#?}"))
+    });
+    println!("watch tells the same {} findings", scanned.len());
+}
+
 /// What the findings that are more than an `info` are about.
 fn facts(found: &BTreeMap<String, Found>) -> BTreeSet<Fact> {
     let alarms = found.values().filter(|found| found.severity != "info");
     let facts: BTreeSet<Fact> = alarms.clone().map(|found| found.fact.clone()).collect();
     assert_eq!(facts.len(), alarms.count(), "two findings about one thing");
     facts
-}
-
-/// The UUID that the lab gives a MySQL master.
-fn uuid(node: &str) -> String {
-    [8, 4, 4, 4, 12].map(|digits| node.repeat(digits)).join("-")
 }
 
 fn read(lab: &Lab, tables: &[Table], node: &str) -> State {

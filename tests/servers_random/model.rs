@@ -2,18 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
-
-/// One column of a key.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Part {
-    Int(i64),
-    Bytes([u8; 16]),
-    Text(&'static str),
-}
-
-/// A primary key.
-pub type Key = Vec<Part>;
+use crate::support::keys::{self, Key, Part, bytes, ints, pairs};
 
 /// The columns outside the key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,51 +70,6 @@ pub fn tables() -> Vec<Table> {
     ]
 }
 
-fn ints(count: i64) -> Vec<Key> {
-    (1..=count).map(|id| vec![Part::Int(id)]).collect()
-}
-
-/// Full width, with zeros and blanks at either end, which a server leaves out of the log.
-fn bytes() -> Vec<Key> {
-    let mut keys = vec![[0; 16], [0xff; 16], [b' '; 16], *b"0123456789abcdef"];
-    let filled = |at: usize, byte: u8, fill: u8| {
-        let mut key = [fill; 16];
-        key[at] = byte;
-        key
-    };
-    keys.extend([filled(0, 1, 0), filled(15, 1, 0), filled(7, 0x80, 0), filled(3, 0xc3, b' ')]);
-    keys.into_iter().map(|key| vec![Part::Bytes(key)]).collect()
-}
-
-fn pairs() -> Vec<Key> {
-    const LATIN: [&str; 4] = ["é", "e", "€uro", "señor œ"];
-    const WIDE: [&str; 3] = ["ж", "日本", "a😀"];
-    let pairs = LATIN.iter().flat_map(|l| WIDE.iter().map(|u| vec![Part::Text(l), Part::Text(u)]));
-    pairs.collect()
-}
-
-impl Part {
-    fn sql(&self) -> String {
-        match self {
-            Part::Int(value) => value.to_string(),
-            Part::Bytes(value) => format!("0x{}", hex(value)),
-            Part::Text(value) => format!("'{value}'"),
-        }
-    }
-
-    fn json(&self) -> Value {
-        match self {
-            Part::Int(value) => json!(value),
-            Part::Bytes(value) => json!(format!("0x{}", hex(value))),
-            Part::Text(value) => json!(value),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl Table {
     /// `shop.table`, as findings name it.
     pub fn full_name(&self) -> String {
@@ -134,8 +78,7 @@ impl Table {
 
     /// The key as findings have it.
     pub fn key_json(&self, key: &Key) -> String {
-        let columns = self.key.iter().zip(key).map(|(name, part)| (name.to_string(), part.json()));
-        Value::Object(columns.collect::<Map<_, _>>()).to_string()
+        keys::key_json(self.key.iter().copied().zip(key.iter().map(Part::json)))
     }
 
     /// `id = 7`.
@@ -203,17 +146,6 @@ impl Table {
                 let region = REGIONS.iter().find(|(name, _)| Some(*name) == row.region);
                 region.map(|(_, owner)| *owner)
             }
-        }
-    }
-}
-
-impl Part {
-    /// As the client prints it.
-    fn shown(&self) -> String {
-        match self {
-            Part::Int(value) => value.to_string(),
-            Part::Bytes(value) => hex(value),
-            Part::Text(value) => (*value).to_owned(),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::model::{Key, Table};
+use crate::model::Table;
+use crate::support::keys::Key;
 use crate::workload::Change;
 
 /// One transaction that a master committed and logged.

@@ -3,39 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::model::{Key, Part, REGIONS, Row, Rule, State, Table};
-
-/// SplitMix64: small, and the same everywhere.
-pub struct Random(pub u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    /// From 0 to below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    /// True in so many of 100 cases.
-    pub fn percent(&mut self, chance: usize) -> bool {
-        self.below(100) < chance
-    }
-
-    /// Up to `count` different ones.
-    fn some_of(&mut self, mut from: Vec<Key>, count: usize) -> Vec<Key> {
-        let mut some = Vec::new();
-        while some.len() < count && !from.is_empty() {
-            some.push(from.swap_remove(self.below(from.len())));
-        }
-        some
-    }
-}
+use crate::model::{REGIONS, Row, Rule, State, Table};
+use crate::support::keys::{Key, Part};
+use crate::support::random::Random;
 
 /// One row that a server logs.
 #[derive(Clone, Debug)]

@@ -1,4 +1,8 @@
 //! What integration tests share.
 
+pub mod keys;
 pub mod lab;
+pub mod logs;
+pub mod random;
 pub mod recorded;
+pub mod watcher;

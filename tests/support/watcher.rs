@@ -1,13 +1,13 @@
 //! `twinlog watch` beside the masters, from the first transaction to the last.
+#![allow(dead_code, unreachable_pub, reason = "not every test that compiles this uses it")]
+#![expect(clippy::disallowed_methods, reason = "a test's clock")]
 
-use super::CONFIG;
-use super::support::lab::Lab;
-use super::truth::{Found, findings_of};
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
+
+use super::lab::Lab;
 
 /// A running watch; ended with the test.
 pub struct Watcher {
@@ -18,9 +18,10 @@ pub struct Watcher {
 
 impl Watcher {
     /// Starts to watch a pair from the beginning of its logs, over the servers' sockets: a
-    /// restarted server may have another port.
-    pub fn start(lab: &Lab) -> Watcher {
-        let mut config = CONFIG.to_owned();
+    /// restarted server may have another port. The configuration, of a scan, has a `[nodes.a]` and
+    /// a `[nodes.b]`.
+    pub fn start(lab: &Lab, config: &str) -> Watcher {
+        let mut config = config.to_owned();
         for node in ["a", "b"] {
             let socket = lab.node(node).socket.display().to_string();
             let head = format!("[nodes.{node}]\n");
@@ -42,28 +43,24 @@ impl Watcher {
         Watcher { child, findings, log }
     }
 
-    /// Demands that the watch tells the same findings as the scan of the same logs, in the same
-    /// last state; waits for those that are still on their way.
-    pub fn check(mut self, scanned: &BTreeMap<String, Found>) {
+    /// Waits until what it has told so far, NDJSON, is as it must be in the end. `differs` says
+    /// what is not yet so, for the message when it never is.
+    pub fn wait_until_same(mut self, differs: impl Fn(&str) -> Option<String>) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let told = findings_of(&fs::read_to_string(&self.findings).expect("findings"));
-            let log = || fs::read_to_string(&self.log).unwrap_or_default();
-            let same = |(id, found): (&String, &Found)| {
-                told.get(id).is_some_and(|told| told.certainty == found.certainty)
-            };
-            let missing: Vec<_> = scanned.iter().filter(|found| !same(*found)).collect();
-            if missing.is_empty() {
-                let more: Vec<_> = told.iter().filter(|of| !scanned.contains_key(of.0)).collect();
-                assert!(more.is_empty(), "only the watch tells {more:#?}\n{}", log());
-                println!("watch tells the same {} findings", told.len());
-                return;
-            }
+        while let Some(what) = differs(&self.told()) {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
             let ended = self.child.try_wait().expect("a child");
-            assert!(ended.is_none(), "the watch has ended: {}", log());
-            assert!(Instant::now() < deadline, "only the scan tells {missing:#?}\n{}", log());
+            assert!(ended.is_none(), "the watch has ended: {log}");
+            assert!(Instant::now() < deadline, "{what}\n{log}");
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// The whole lines that it has written so far.
+    fn told(&self) -> String {
+        let mut told = fs::read_to_string(&self.findings).expect("findings");
+        told.truncate(told.rfind('\n').map_or(0, |end| end + 1));
+        told
     }
 }
 
