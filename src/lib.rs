@@ -76,3 +76,4 @@ pub mod http;
 pub mod metrics;
 pub mod model;
 pub mod report;
+pub mod store;
