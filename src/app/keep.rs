@@ -160,8 +160,8 @@ impl Keeper {
         if !std::mem::replace(&mut self.failing, true) {
             error!("{error}");
             error!(
-                "findings are told when the store works again, tried every {} s; past {WAITING_MAX} \
-                 that wait they are told at once and not kept",
+                "findings are told when the store works again, tried every {} s; past \
+                 {WAITING_MAX} that wait they are told at once and not kept",
                 RETRY.as_secs()
             );
         }
@@ -210,5 +210,166 @@ fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
         id: record.id,
         table: record.table,
         group: record.group,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Certainty, FindingKind, Node, Outcome, Severity};
+    use crate::store::Acknowledgement;
+    use rusqlite::Connection;
+    use std::path::{Path, PathBuf};
+    use tempfile::TempDir;
+
+    /// What was told.
+    #[derive(Default)]
+    struct Told(Vec<String>);
+
+    impl WatchSink for Told {
+        fn finding(&mut self, finding: &Finding, _: &Nodes) {
+            let outcome = finding.outcome.map_or("", Outcome::as_str);
+            self.0.push(format!("{} {} {outcome}", finding.id.0, finding.state.as_str()));
+        }
+
+        fn flush(&mut self) {}
+    }
+
+    fn report(id: u128, outcome: Outcome, news: bool) -> Report {
+        let finding = Finding {
+            id: FindingId(id),
+            kind: FindingKind::WriteConflict,
+            severity: Severity::Critical,
+            certainty: Certainty::Exact,
+            state: State::Open,
+            settled: outcome == Outcome::Unknown,
+            table: Some("t.x".to_owned()),
+            key: None,
+            index: None,
+            conflict: None,
+            outcome: Some(outcome),
+            cause: None,
+            last_written: Vec::new(),
+            healed: None,
+            owner: None,
+            node: None,
+            reason: None,
+            detail: None,
+            count: 1,
+            transactions: Vec::new(),
+            group: FindingId(7),
+            more: 0,
+            first_seen: CommitTime::from_seconds(1),
+            last_seen: CommitTime::from_seconds(2),
+        };
+        Report { finding, news, first: news && outcome == Outcome::Pending }
+    }
+
+    fn nodes() -> Nodes {
+        let node = |name: &str| Node { name: name.into(), ..Node::default() };
+        Nodes::new(vec![node("a"), node("b")])
+    }
+
+    fn keeper(path: Option<&Path>) -> Keeper {
+        let metrics = Arc::new(Metrics::new(&nodes(), [].into_iter(), [].into_iter()).unwrap());
+        let store = path.map(|path| Store::open(path).unwrap());
+        Keeper::new(store, &WatchConfig::default(), nodes(), metrics)
+    }
+
+    fn place() -> (TempDir, PathBuf) {
+        let dir = TempDir::with_prefix("twinlog-keep-").unwrap();
+        let path = dir.path().join("twinlog.db");
+        (dir, path)
+    }
+
+    fn now() -> CommitTime {
+        CommitTime::from_micros(5_000_000)
+    }
+
+    fn checkpoint(offset: u64) -> Vec<Checkpoint> {
+        let (file, gtid_set) = ("a-bin.000001".to_owned(), "0-1-5".to_owned());
+        vec![Checkpoint { node: "a".to_owned(), file, offset, gtid_set, committed_at: 1 }]
+    }
+
+    #[test]
+    fn without_a_store_news_are_told_at_once() {
+        let (mut keeper, mut told) = (keeper(None), Told::default());
+        keeper.moved();
+        keeper.take(report(1, Outcome::Pending, true), &mut told);
+        keeper.take(report(1, Outcome::Unknown, false), &mut told);
+        assert_eq!(told.0, ["1 open pending"]);
+        assert_eq!(keeper.due(), None);
+    }
+
+    #[test]
+    fn with_a_store_findings_are_told_when_they_are_committed_and_only_once() {
+        let (_dir, path) = place();
+        let (mut first, mut told) = (keeper(Some(&path)), Told::default());
+        assert_eq!(first.due(), None);
+        first.take(report(1, Outcome::Pending, true), &mut told);
+        assert_eq!(first.due(), Some(Duration::ZERO), "the first waits for nothing");
+        assert_eq!(told.0, [""; 0]);
+        first.commit(now(), checkpoint(9), &mut told);
+        assert_eq!(told.0, ["1 open pending"]);
+        assert_eq!(first.due(), None);
+        first.take(report(2, Outcome::Pending, true), &mut told);
+        assert!(first.due() > Some(Duration::ZERO), "the next one waits a little");
+        first.take(report(2, Outcome::Stopped, true), &mut told);
+        first.take(report(1, Outcome::Unknown, false), &mut told);
+        first.end(now(), checkpoint(10), &mut told);
+        assert_eq!(told.0[1..], ["2 open stopped", "1 open unknown"]);
+        assert!(first.metrics.text().contains("twinlog_checkpoint_timestamp_seconds 5\n"));
+        drop(first);
+        let (mut second, mut told) = (keeper(Some(&path)), Told::default());
+        let store = second.store.as_ref().unwrap();
+        assert_eq!(store.checkpoints().unwrap(), checkpoint(10));
+        let ack = Acknowledgement { by: "ann".into(), why: "known".into(), at: 1, until: None };
+        assert!(store.acknowledge(&FindingId(2).to_string(), &ack).unwrap());
+        for outcome in [Outcome::Pending, Outcome::Unknown] {
+            second.take(report(1, outcome, true), &mut told);
+            second.commit(now(), Vec::new(), &mut told);
+        }
+        second.take(report(2, Outcome::Stopped, true), &mut told);
+        second.take(report(3, Outcome::Pending, true), &mut told);
+        second.commit(now(), Vec::new(), &mut told);
+        assert_eq!(told.0, ["3 open pending"]);
+        second.take(report(2, Outcome::Unknown, true), &mut told);
+        second.commit(now(), Vec::new(), &mut told);
+        assert_eq!(told.0[1..], ["2 acknowledged unknown"]);
+        second.moved();
+        assert!(second.due() > Some(PACE), "a checkpoint alone is in no hurry");
+    }
+
+    #[test]
+    fn while_the_store_fails_findings_wait() {
+        let (_dir, path) = place();
+        let (mut keeper, mut told) = (keeper(Some(&path)), Told::default());
+        let holder = Connection::open(&path).unwrap();
+        holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+        keeper.take(report(1, Outcome::Pending, true), &mut told);
+        keeper.commit(now(), checkpoint(9), &mut told);
+        assert_eq!(told.0, [""; 0]);
+        assert!(keeper.metrics.text().contains("twinlog_store_errors_total 1\n"));
+        assert!(keeper.due() > Some(PACE), "it is tried again later");
+        for id in 2..=WAITING_MAX as u128 {
+            keeper.take(report(id, Outcome::Pending, true), &mut told);
+        }
+        assert_eq!(told.0, [""; 0]);
+        keeper.take(report(0, Outcome::Pending, true), &mut told);
+        assert_eq!(told.0, ["0 open pending"], "there is no more room");
+        keeper.take(report(1, Outcome::Stopped, true), &mut told);
+        holder.execute_batch("ROLLBACK").unwrap();
+        keeper.commit(now(), checkpoint(10), &mut told);
+        assert_eq!(told.0.len(), WAITING_MAX + 1);
+        assert_eq!(told.0[1], "1 open stopped", "in the order in which they came");
+        assert_eq!(keeper.due(), None);
+        holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+        keeper.take(report(0, Outcome::Stopped, true), &mut told);
+        keeper.end(now(), Vec::new(), &mut told);
+        assert_eq!(
+            told.0.last().unwrap(),
+            "0 open stopped",
+            "at the end they are told all the same"
+        );
     }
 }

@@ -63,8 +63,9 @@ fn list(args: &ListArgs, quiet: bool, colour: bool) -> Result<Exit, FindingsErro
             let printed = out.write_all(listing_text(shown, colour).as_bytes());
             if !quiet {
                 let left = lines.len() - shown.len();
-                let (count, more) = (shown.len(), format!(", {left} more past --limit"));
-                eprintln!("{count} lines{}", if left > 0 { &more } else { "" });
+                let lines = if shown.len() == 1 { "line" } else { "lines" };
+                let more = format!(", {left} more past --limit");
+                eprintln!("{} {lines}{}", shown.len(), if left > 0 { &more } else { "" });
             }
             printed
         }

@@ -6,7 +6,10 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no store to look into.
-    #[error("no store at {}\n  hint: `twinlog watch` makes one where watch.store says", .0.display())]
+    #[error(
+        "no store at {}\n  hint: `twinlog watch` makes one where watch.store says",
+        .0.display()
+    )]
     Missing(PathBuf),
     /// Another process writes findings into this store.
     #[error(
