@@ -20,10 +20,11 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of a store, or says who has it. The file stays when the lock is dropped:
-    /// removing it would let two processes lock two files of one name.
+    /// Takes the lock of a store that is there, or says who has it. The file stays when the lock is
+    /// dropped: removing it would let two processes lock two files of one name.
     pub(super) fn take(store: &Path) -> Result<Lock, StoreError> {
-        let mut path = store.as_os_str().to_owned();
+        // One store has one lock, whatever links lead to it.
+        let mut path = store.canonicalize().unwrap_or_else(|_| store.to_owned()).into_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
         let io = |doing| {

@@ -175,15 +175,15 @@ impl Store {
     /// [`StoreError::InUse`] while another process has it; a file that cannot be made, is
     /// something else, or was written by a later twinlog.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
+        // Made here and not by SQLite, for the mode: findings hold keys of rows. A file that is
+        // there is not opened: to close it again would drop what locks SQLite has on it.
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        if let Err(source) = made
+            && source.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            return Err(StoreError::Io { path: path.to_owned(), doing: "make it", source });
+        }
         let lock = Lock::take(path)?;
-        // Made here and not by SQLite, for the mode: findings hold keys of rows.
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        options.open(path).map_err(|source| StoreError::Io {
-            path: path.to_owned(),
-            doing: "make it",
-            source,
-        })?;
         let mut store = Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE_OF_WATCH)?;
         store._lock = Some(lock);
         let version = schema::version(&store.connection, path)?;

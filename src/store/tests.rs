@@ -352,8 +352,30 @@ fn a_second_writer_is_refused_and_readers_are_not() {
     assert!(beside.acknowledge(&finding(1, 1).id, &ack(None)).unwrap());
     assert_eq!(states(&store, 2), [State::Open, State::Acknowledged]);
     assert!(reader.acknowledge(&finding(1, 1).id, &ack(None)).is_err(), "looking writes nothing");
+    let link = dir.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let error = Store::open(&link).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "by another name: {error}");
     drop(store);
     assert!(Store::open(&path).is_ok(), "the lock goes with the writer");
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_takes_nothing_with_it() {
+    let (_dir, mut store) = store();
+    changes(&mut store, 1, &[&finding(1, 1)]);
+    let limit = |store: &Store, pages: i64| {
+        store.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+    };
+    // No more pages than it has.
+    limit(&store, 1).unwrap();
+    let many = |n: u32| StoredFinding { id: format!("{n:032x}"), ..finding(2, 2) };
+    let many: Vec<StoredFinding> = (0..500).map(many).collect();
+    let error = store.commit(&batch(2, many.clone())).unwrap_err().to_string();
+    assert!(error.contains("full") && error.contains("hint: make room"), "{error}");
+    assert_eq!(all(&store, &Query::default(), 2).len(), 1);
+    limit(&store, 1 << 20).unwrap();
+    assert_eq!(store.commit(&batch(3, many)).unwrap().len(), 500);
 }
 
 #[test]
