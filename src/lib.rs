@@ -13,13 +13,15 @@
 //!         |                               |
 //!         +---> http -> metrics, report --+
 //!         |                               |
+//!         +---> store --------------------+
+//!         |                               |
 //!         +---> config -------------------+
 //! ```
 //!
 //! [`feed`] brings bytes, [`binlog`] turns them into transactions of facts, [`engine`] judges
-//! these, [`report`] writes findings down, [`metrics`] counts, [`http`] serves the counts, [`app`]
-//! wires the parts, [`cli`] speaks to people. `engine` and `binlog` know nothing of each other:
-//! they meet in [`model`].
+//! these, [`report`] writes findings down, [`store`] keeps them, [`metrics`] counts, [`http`]
+//! serves the counts, [`app`] wires the parts, [`cli`] speaks to people. `engine` and `binlog` know
+//! nothing of each other: they meet in [`model`].
 //!
 //! # Invariants
 //!
@@ -58,6 +60,11 @@
 //!   `a_flipped_bit_is_told_in_whatever_byte`; `tests/row_images.rs`: `no_bytes_panic`;
 //!   `feed/window.rs`: `a_lying_length_costs_no_more_than_the_input`; `config/tests.rs`:
 //!   `every_beginning_of_a_file_is_accepted_or_refused`.
+//! - **First committed, then told.** What was printed is in the store, where there is one, and is
+//!   not printed again; a batch is committed whole or not at all, whatever ends the process.
+//!   `store/tests.rs`: `a_finding_is_told_once_for_each_thing_that_it_tells`,
+//!   `a_batch_is_committed_whole_or_not_at_all`; `tests/findings_cli.rs`:
+//!   `a_killed_writer_leaves_a_whole_store`.
 //! - **Read only.** No statement that writes to a master exists in the code. `tests/tidy`:
 //!   `no_statement_that_writes_to_a_master_exists`.
 //! - **Secrets stay home.** No message repeats one. `config/tests.rs`:
@@ -76,3 +83,4 @@ pub mod http;
 pub mod metrics;
 pub mod model;
 pub mod report;
+pub mod store;

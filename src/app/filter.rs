@@ -70,7 +70,7 @@ impl Filter {
     }
 }
 
-fn glob_set(patterns: &[String]) -> anyhow::Result<GlobSet> {
+pub(super) fn glob_set(patterns: &[String]) -> anyhow::Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         let glob = table_pattern(pattern).map_err(|error| anyhow::anyhow!("{error}"))?;

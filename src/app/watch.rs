@@ -3,6 +3,7 @@
 use super::{
     filter::{Fate, Filter},
     judge::{rule_column, verifier},
+    keep::Keeper,
 };
 use crate::{
     binlog::event,
@@ -17,7 +18,8 @@ use crate::{
     },
     http::{self, Shared},
     metrics::Metrics,
-    model::{CommitTime, Finding, NodeIndex, Nodes},
+    model::{CommitTime, Coordinates, Finding, GtidSet, NodeIndex, Nodes},
+    store::{Checkpoint, Store, StoreError},
 };
 use futures_util::FutureExt;
 use std::{
@@ -53,6 +55,9 @@ pub enum WatchError {
     /// An address that cannot be listened on.
     #[error("watch.listen = \"{0}\": {1}\n  hint: is another twinlog running? choose another port")]
     Listen(std::net::SocketAddr, std::io::Error),
+    /// A store that cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -76,6 +81,10 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let listener =
         TcpListener::bind(listen).await.map_err(|error| WatchError::Listen(listen, error))?;
     let options = live_options(&config)?;
+    let store = config.watch.store.as_deref().map(Store::open).transpose()?;
+    if store.is_none() {
+        info!("no watch.store in {}: nothing is remembered over a restart", config.origin);
+    }
     let mut nodes = Vec::new();
     let mut facts = Vec::new();
     for (of, options) in config.nodes.iter().zip(&options) {
@@ -88,7 +97,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     }
     let nodes = Nodes::new(nodes);
     check_ids(&nodes, &config)?;
-    let mut judge = Judge::new(&config, nodes, filter)?;
+    let mut judge = Judge::new(&config, nodes, filter, store)?;
     judge.note_settings(&facts, sink);
     let statuses = judge.follow_all(options);
     let _server = tokio::spawn(http::serve(listener, judge.shared(statuses)));
@@ -100,7 +109,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
         _ = tokio::signal::ctrl_c() => info!("interrupted"),
         _ = terminate.recv() => info!("told to end"),
     }
-    sink.flush();
+    judge.keeper.end(now(), judge.checkpoints(), sink);
     Ok(())
 }
 
@@ -219,6 +228,10 @@ struct Input {
     /// The server has said that it has nothing more to send for now.
     idle: bool,
     newest: CommitTime,
+    /// The last transaction judged.
+    at: Option<Coordinates>,
+    /// Everything up to there.
+    gtids: GtidSet,
 }
 
 impl Input {
@@ -226,6 +239,17 @@ impl Input {
         self.waiting.front().map(|item| match item {
             FeedItem::Transaction(tx) => tx.committed_at,
             _ => CommitTime { micros: i64::MIN, whole_seconds: false },
+        })
+    }
+
+    fn checkpoint(&self, nodes: &Nodes) -> Option<Checkpoint> {
+        let at = self.at.as_ref()?;
+        Some(Checkpoint {
+            node: nodes[self.node].name.clone(),
+            file: at.file.to_string(),
+            offset: at.end,
+            gtid_set: self.gtids.to_string(),
+            committed_at: self.newest.micros,
         })
     }
 }
@@ -238,18 +262,25 @@ struct Judge {
     metrics: Arc<Metrics>,
     ready: Arc<AtomicBool>,
     filter: Filter,
+    keeper: Keeper,
     reports: Vec<Report>,
     /// Baselines come from the servers themselves, not from the heads of files.
     starts_now: bool,
 }
 
 impl Judge {
-    fn new(config: &Config, nodes: Nodes, filter: Filter) -> Result<Self, WatchError> {
+    fn new(
+        config: &Config,
+        nodes: Nodes,
+        filter: Filter,
+        store: Option<Store>,
+    ) -> Result<Self, WatchError> {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(&nodes, reasons, event::kind_names());
         let metrics = Arc::new(metrics.map_err(anyhow::Error::from)?);
         Ok(Judge {
             verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX))?,
+            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone()),
             nodes,
             inputs: Vec::new(),
             metrics,
@@ -276,6 +307,8 @@ impl Judge {
                 connected: false,
                 idle: false,
                 newest: CommitTime::default(),
+                at: None,
+                gtids: GtidSet::default(),
             });
         }
         statuses
@@ -333,7 +366,13 @@ impl Judge {
                 },
                 None => {
                     self.tell(sink);
-                    self.receive().await?;
+                    match self.keeper.due() {
+                        None => self.receive().await?,
+                        Some(due) => match tokio::time::timeout(due, self.receive()).await {
+                            Ok(received) => received?,
+                            Err(_) => self.keep(sink),
+                        },
+                    }
                 }
             }
         }
@@ -382,6 +421,7 @@ impl Judge {
                 (input.connected, input.idle) = (false, false);
             }
             LiveEvent::Item(FeedItem::Begin(baseline)) => {
+                input.gtids = baseline.clone();
                 self.verifier.begin(input.node, baseline);
                 if self.starts_now {
                     self.verifier.baseline_is_whole(input.node);
@@ -403,8 +443,14 @@ impl Judge {
                 let origin = self.nodes.by_server_id(tx.server_id);
                 let origin = origin.map(|origin| self.nodes[origin].name.as_str());
                 self.metrics.observe(&self.nodes[input.node].name, origin, &tx, now());
+                if let Some(gtid) = &tx.gtid {
+                    input.gtids.add(gtid);
+                }
+                input.at = Some(tx.coordinates);
+                self.keeper.moved();
             }
             Some(FeedItem::Gap { baseline, detail }) => {
+                input.gtids.extend(&baseline);
                 let (node, newest) = (input.node, input.newest);
                 self.verifier.gap(node, &baseline, detail, newest, &mut self.reports);
             }
@@ -413,28 +459,21 @@ impl Judge {
         self.tell(sink);
     }
 
-    /// Tells what is new, and brings the gauges up to date.
+    /// Takes what is new on its way to the store and to whoever is told, and brings the gauges up
+    /// to date.
     fn tell(&mut self, sink: &mut impl WatchSink) {
-        let mut told = false;
-        for report in self.reports.drain(..).filter(|report| report.news) {
-            let finding = &report.finding;
-            let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-            match self.filter.fate(finding, today) {
-                Fate::Filtered => continue,
-                Fate::Suppressed => {
-                    self.metrics.suppressed(finding.kind);
-                    continue;
-                }
-                Fate::Told => {}
+        let mut reports = std::mem::take(&mut self.reports);
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        for report in reports.drain(..).filter(|report| report.news || report.finding.settled) {
+            match self.filter.fate(&report.finding, today) {
+                Fate::Told => self.keeper.take(report, sink),
+                Fate::Suppressed if report.news => self.metrics.suppressed(report.finding.kind),
+                Fate::Suppressed | Fate::Filtered => {}
             }
-            if report.first {
-                self.metrics.finding(finding, now());
-            }
-            sink.finding(finding, &self.nodes);
-            told = true;
         }
-        if told {
-            sink.flush();
+        self.reports = reports;
+        if self.keeper.due() == Some(Duration::ZERO) {
+            self.keep(sink);
         }
         for (node, of) in self.nodes.iter() {
             self.metrics.set_pending(&of.name, self.verifier.open_transactions_of(node));
@@ -444,8 +483,19 @@ impl Judge {
         }
         self.metrics.set_pending_keys(self.verifier.open_keys());
     }
+
+    /// Commits what waits to be told, with where the streams are, and tells it.
+    fn keep(&mut self, sink: &mut impl WatchSink) {
+        let checkpoints = self.checkpoints();
+        self.keeper.commit(now(), checkpoints, sink);
+    }
+
+    /// Where each stream has been judged to.
+    fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.inputs.iter().filter_map(|input| input.checkpoint(&self.nodes)).collect()
+    }
 }
 
-fn now() -> CommitTime {
+pub(super) fn now() -> CommitTime {
     CommitTime::from_micros(jiff::Timestamp::now().as_microsecond())
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::findings_args::FindingsCommand;
 use crate::model::{FindingKind, Severity};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -37,6 +38,12 @@ pub(super) enum Command {
     /// Follow live masters and report findings as they happen
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
+    /// Look findings up, in a store or in what a scan has written
+    #[command(after_help = FINDINGS_HELP)]
+    Findings {
+        #[command(subcommand)]
+        command: FindingsCommand,
+    },
 }
 
 const HELP: &str = "\
@@ -62,6 +69,17 @@ Examples:
   twinlog watch --config twinlog.toml --format text
 
 Findings go to stdout, the log to stderr; /metrics and /healthz are served on watch.listen.";
+
+const FINDINGS_HELP: &str = "\
+Examples:
+  twinlog findings list --store /var/lib/twinlog/twinlog.db
+  twinlog findings show 3f2a9c --store /var/lib/twinlog/twinlog.db
+  twinlog scan --format ndjson a=DIR b=DIR | twinlog findings list --from -
+
+Exit codes:
+  0  done
+  2  wrong usage: no such finding, more than one, no such store
+  3  a store or file that cannot be read";
 
 #[derive(clap::Args, Debug)]
 pub(super) struct ScanArgs {
@@ -137,7 +155,7 @@ fn source(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
-fn kind(word: &str) -> Result<FindingKind, String> {
+pub(super) fn kind(word: &str) -> Result<FindingKind, String> {
     FindingKind::parse(word).ok_or_else(|| {
         let known: Vec<_> = FindingKind::ALL.into_iter().map(FindingKind::as_str).collect();
         format!("no such kind; the kinds are {}", known.join(", "))

@@ -1,6 +1,8 @@
 //! The command line: parse, run, exit code.
 
 mod args;
+mod findings;
+mod findings_args;
 mod scan;
 mod watch;
 
@@ -42,6 +44,7 @@ pub fn run() -> ExitCode {
     };
     let exit = match args.command {
         Command::Scan(scan) => scan::run(scan, args.quiet, stdout_colour),
+        Command::Findings { command } => findings::run(command, args.quiet, stdout_colour),
         Command::Watch(watch) => watch::run(watch, args.quiet, stdout_colour),
     };
     exit.into()

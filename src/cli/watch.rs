@@ -49,7 +49,7 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: bool) -> Exit {
         Err(error) => {
             complain(&error);
             match error {
-                WatchError::Usage(_) | WatchError::Listen(..) => Exit::Usage,
+                WatchError::Usage(_) | WatchError::Listen(..) | WatchError::Store(_) => Exit::Usage,
                 WatchError::Feed(_) | WatchError::Other(_) => Exit::Incomplete,
             }
         }

@@ -15,6 +15,29 @@ pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     })
 }
 
+/// Reads a long duration such as `30d`, `1d12h` or `12h`: a day is 24 hours.
+///
+/// # Errors
+/// Text that is no duration, has no unit, or is negative. Never panics.
+pub fn parse_long_duration(text: &str) -> Result<Duration, ValueError> {
+    let wrong = || {
+        let hint = r#"write days or hours, such as "30d", "1d12h", "12h""#;
+        ValueError::new(format!("no duration: {text:?}"), hint)
+    };
+    let (days, rest) = match text.split_once('d') {
+        Some((days, rest)) => (days, rest.trim_start()),
+        None => return parse_duration(text).map_err(|_| wrong()),
+    };
+    let digits = !days.is_empty() && days.bytes().all(|byte| byte.is_ascii_digit());
+    let days: u64 = days.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
+    let rest = match rest {
+        "" => Duration::ZERO,
+        rest => parse_duration(rest).map_err(|_| wrong())?,
+    };
+    let days = days.checked_mul(24 * 60 * 60).map(Duration::from_secs);
+    days.and_then(|days| days.checked_add(rest)).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +52,17 @@ mod tests {
         for bad in ["", "10", "ten minutes", "-1s", "1h ago", "1d", "1 month", "99999999999999999h"]
         {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+    #[test]
+    fn long_durations() {
+        for (text, hours) in
+            [("30d", 720), ("1d12h", 36), ("1d 12h", 36), ("12h", 12), ("0d", 0), ("0s", 0)]
+        {
+            assert_eq!(parse_long_duration(text), Ok(Duration::from_secs(hours * 3600)), "{text}");
+        }
+        for bad in ["", "30", "d", "-1d", "+1d", "1.5d", "1d12", "a day", "99999999999999999d"] {
+            assert!(parse_long_duration(bad).is_err(), "{bad}");
         }
     }
 }

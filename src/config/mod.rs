@@ -20,7 +20,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use duration::parse_duration;
+pub use duration::{parse_duration, parse_long_duration};
 pub use error::{ConfigError, ValueError};
 pub use nodes::{NodeConfig, TlsConfig, TlsMode};
 pub use password::{PasswordError, PasswordSource, Secret};

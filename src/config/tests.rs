@@ -23,7 +23,7 @@ fn every_error_reads_as_written_down() {
             wrong += &format!("\n{text}----\n{found}\n==== expected:\n{expected}");
         }
     }
-    assert_eq!(count, 134);
+    assert_eq!(count, 138);
     assert!(wrong.is_empty(), "{wrong}");
 }
 
@@ -67,6 +67,8 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(config.watch.listen.to_string(), "127.0.0.1:9477");
     assert_eq!(config.watch.missing_after, Duration::from_secs(300));
     assert_eq!(config.watch.start, Start::Now);
+    assert_eq!(config.watch.store, None);
+    assert_eq!(config.watch.retention, Duration::from_secs(2_592_000));
 }
 
 #[test]

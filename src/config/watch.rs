@@ -1,15 +1,23 @@
 //! `[watch]`: what only the daemon needs.
 
 use super::cursor::{Cursor, Section, one_of};
-use super::duration::parse_duration;
+use super::duration::{parse_duration, parse_long_duration};
 use super::error::{ConfigError, ValueError};
 use super::nodes::NodeConfig;
 use super::ownership::Known;
 use crate::model::NODES_MAX;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-const KEYS: [&str; 7] =
-    ["listen", "token_file", "evidence", "store", "start", "missing_after", "replica_server_id"];
+const KEYS: [&str; 8] = [
+    "listen",
+    "token_file",
+    "evidence",
+    "store",
+    "retention",
+    "start",
+    "missing_after",
+    "replica_server_id",
+];
 
 /// The highest id to begin at, so that each of the most nodes still gets one.
 const REPLICA_SERVER_ID_MAX: u32 = u32::MAX - NODES_MAX as u32;
@@ -24,8 +32,10 @@ pub struct WatchConfig {
     pub token_file: Option<PathBuf>,
     /// What of a row may leave the process over HTTP.
     pub evidence: Evidence,
-    /// The store's file.
-    pub store: PathBuf,
+    /// The store's file; without one nothing is remembered.
+    pub store: Option<PathBuf>,
+    /// How long the store keeps findings that are closed; zero: for ever.
+    pub retention: Duration,
     /// Where the first start begins.
     pub start: Start,
     /// How long a copy may take before it is missing; zero turns these findings off.
@@ -62,7 +72,8 @@ impl Default for WatchConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 9477)),
             token_file: None,
             evidence: Evidence::Keys,
-            store: PathBuf::from("twinlog.db"),
+            store: None,
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
             start: Start::Now,
             missing_after: Duration::from_secs(300),
             replica_server_id: 4_294_900_001,
@@ -87,7 +98,11 @@ pub(super) fn read_watch(
         watch.evidence = evidence.word(&[("keys", Evidence::Keys), ("full", Evidence::Full)])?;
     }
     if let Some(store) = table.get("store") {
-        watch.store = store.words("a path, such as \"/var/lib/twinlog/twinlog.db\"")?.into();
+        let path = store.words("a path, such as \"/var/lib/twinlog/twinlog.db\"")?;
+        watch.store = Some(path.into());
+    }
+    if let Some(retention) = table.get("retention") {
+        watch.retention = retention.parsed("a duration, such as \"30d\"", parse_long_duration)?;
     }
     if let Some(start) = table.get("start") {
         watch.start = read_start(&start, nodes)?;

@@ -10,8 +10,8 @@ use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingKind, Nodes, Operation, Severity, Transaction,
 };
 use prometheus::{
-    GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry, TextEncoder,
 };
 use std::sync::Mutex;
 
@@ -46,6 +46,8 @@ pub struct Metrics {
     verified_until: GaugeVec,
     blind_spots: IntCounterVec,
     suppressed: IntCounterVec,
+    store_errors: IntCounter,
+    checkpoint: Gauge,
 }
 
 impl Metrics {
@@ -147,6 +149,16 @@ impl Metrics {
     /// Counts a finding that a suppression covers.
     pub fn suppressed(&self, kind: FindingKind) {
         self.suppressed.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Counts a commit to the store that failed.
+    pub fn store_error(&self) {
+        self.store_errors.inc();
+    }
+
+    /// Says when the store was last brought up to date.
+    pub fn set_checkpoint(&self, at: CommitTime) {
+        self.checkpoint.set(at.micros as f64 / 1e6);
     }
 
     /// Says how many transactions and keys are held.
@@ -333,6 +345,16 @@ impl Metrics {
                 "findings_suppressed_total",
                 "Findings that a suppression covers",
                 &["kind"],
+            )?,
+            store_errors: names::counter(
+                r,
+                "store_errors_total",
+                "Commits to the store that failed; each is tried again",
+            )?,
+            checkpoint: names::gauge(
+                r,
+                "checkpoint_timestamp_seconds",
+                "When findings and checkpoint were last committed to the store; 0 without one",
             )?,
             registry,
         })

@@ -1,7 +1,7 @@
 //! How a metric is made and registered, with the prefix that all share.
 
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, Result, core::Collector,
 };
 
@@ -37,6 +37,10 @@ pub(super) fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter
 
 pub(super) fn gauges(r: &Registry, name: &str, help: &str, by: &[&str]) -> Result<GaugeVec> {
     registered(r, GaugeVec::new(opts(name, help), by))
+}
+
+pub(super) fn gauge(r: &Registry, name: &str, help: &str) -> Result<Gauge> {
+    registered(r, Gauge::with_opts(opts(name, help)))
 }
 
 pub(super) fn int_gauges(r: &Registry, name: &str, help: &str, by: &[&str]) -> Result<IntGaugeVec> {

@@ -74,6 +74,11 @@ impl FindingKind {
         }
     }
 
+    /// Whether what is found may cease to hold: rows become equal again, a copy comes late.
+    pub fn can_heal(self) -> bool {
+        matches!(self, FindingKind::Divergence | FindingKind::MissingCopy)
+    }
+
     /// The kind of that word.
     pub fn parse(word: &str) -> Option<FindingKind> {
         FindingKind::ALL.into_iter().find(|kind| kind.as_str() == word)

@@ -1,0 +1,375 @@
+//! What a watch keeps, and when it tells: first committed, then told, so that nothing that was
+//! told is lost and nothing is told twice over a restart.
+//!
+//! A commit waits for the disk, so findings wait here for the next one: [`PACE`] apart while there
+//! is something to do. Where the store fails, findings wait until it works again; past
+//! [`WAITING_MAX`] they are told without being kept, for an alarm is worth more than its memory.
+
+use super::watch::WatchSink;
+use crate::{
+    config::WatchConfig,
+    engine::Report,
+    metrics::Metrics,
+    model::{CommitTime, Finding, FindingId, Nodes, State},
+    report::Record,
+    store::{Batch, Change, Checkpoint, Committed, PRUNE_BATCH, Store, StoreError, StoredFinding},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
+use tracing::{error, info};
+
+/// From one commit to the next at least.
+const PACE: Duration = Duration::from_millis(100);
+/// The same where no finding waits, only the checkpoint has moved.
+const CHECKPOINT_PACE: Duration = Duration::from_secs(1);
+/// From a commit that failed to the next attempt.
+const RETRY: Duration = Duration::from_secs(2);
+/// From one look for findings to delete to the next.
+const PRUNE_PACE: Duration = Duration::from_secs(600);
+/// Findings that wait for a commit at most; about 1 KB each.
+const WAITING_MAX: usize = 20_000;
+
+/// Findings on their way through the store to whoever is told.
+pub(super) struct Keeper {
+    store: Option<Store>,
+    nodes: Nodes,
+    metrics: Arc<Metrics>,
+    /// How long closed findings are kept, in microseconds; `None`: for ever.
+    keep: Option<i64>,
+    /// In the order in which they came; one that comes again before it is committed takes the
+    /// place of the earlier one.
+    waiting: Vec<Report>,
+    places: BTreeMap<FindingId, usize>,
+    /// The streams have moved since the last commit.
+    moved: bool,
+    failing: bool,
+    committed_at: Instant,
+    pruned_at: Option<Instant>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        store: Option<Store>,
+        config: &WatchConfig,
+        nodes: Nodes,
+        metrics: Arc<Metrics>,
+    ) -> Keeper {
+        let keep = i64::try_from(config.retention.as_micros()).ok().filter(|keep| *keep > 0);
+        let now = Instant::now();
+        Keeper {
+            store,
+            nodes,
+            metrics,
+            keep,
+            waiting: Vec::new(),
+            places: BTreeMap::new(),
+            moved: false,
+            failing: false,
+            // The first finding waits for nothing.
+            committed_at: now.checked_sub(CHECKPOINT_PACE).unwrap_or(now),
+            pruned_at: None,
+        }
+    }
+
+    /// Says that a stream has moved, so that its checkpoint is worth a commit.
+    pub(super) fn moved(&mut self) {
+        self.moved = self.store.is_some();
+    }
+
+    /// Takes a finding that is news or settled.
+    pub(super) fn take(&mut self, report: Report, sink: &mut impl WatchSink) {
+        if let Some(place) = self.places.get(&report.finding.id) {
+            self.waiting[*place] = report;
+        } else if self.store.is_some() && self.waiting.len() < WAITING_MAX {
+            self.places.insert(report.finding.id, self.waiting.len());
+            self.waiting.push(report);
+        } else if report.news {
+            self.tell(&report.finding, report.first, sink);
+            sink.flush();
+        }
+    }
+
+    /// How long until there is something to commit; `None` while there is nothing.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let pace = match (self.failing, self.waiting.is_empty(), self.moved) {
+            (true, ..) => RETRY,
+            (_, false, _) => PACE,
+            (_, true, true) => CHECKPOINT_PACE,
+            (_, true, false) => return None,
+        };
+        Some(pace.saturating_sub(self.committed_at.elapsed()))
+    }
+
+    /// Commits what waits, with the checkpoints, and tells what of it is new or changed.
+    pub(super) fn commit(
+        &mut self,
+        now: CommitTime,
+        checkpoints: Vec<Checkpoint>,
+        sink: &mut impl WatchSink,
+    ) {
+        let Some(store) = &mut self.store else { return };
+        let findings = self.waiting.iter().map(|of| stored(&of.finding, &self.nodes)).collect();
+        let batch = Batch { now: now.micros, findings, checkpoints, ..Batch::default() };
+        let committed = store.commit(&batch);
+        self.committed_at = Instant::now();
+        match committed {
+            Ok(committed) => {
+                if std::mem::take(&mut self.failing) {
+                    info!("the store works again");
+                }
+                self.moved = false;
+                self.places.clear();
+                self.metrics.set_checkpoint(now);
+                self.tell_committed(&committed, sink);
+                self.prune(now);
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// The end: commits what waits, and tells it even where that fails.
+    pub(super) fn end(
+        &mut self,
+        now: CommitTime,
+        checkpoints: Vec<Checkpoint>,
+        sink: &mut impl WatchSink,
+    ) {
+        self.commit(now, checkpoints, sink);
+        for report in std::mem::take(&mut self.waiting) {
+            self.tell(&report.finding, report.first, sink);
+        }
+        sink.flush();
+    }
+
+    fn tell_committed(&mut self, committed: &[Committed], sink: &mut impl WatchSink) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for (mut report, committed) in waiting.into_iter().zip(committed) {
+            if committed.change == Change::Same {
+                continue;
+            }
+            if committed.is_acknowledged && report.finding.state == State::Open {
+                report.finding.state = State::Acknowledged;
+            }
+            self.tell(&report.finding, committed.change == Change::New, sink);
+        }
+        sink.flush();
+    }
+
+    fn failed(&mut self, error: &StoreError) {
+        self.metrics.store_error();
+        if !std::mem::replace(&mut self.failing, true) {
+            error!("{error}");
+            error!(
+                "findings are told when the store works again, tried every {} s; past \
+                 {WAITING_MAX} that wait they are told at once and not kept",
+                RETRY.as_secs()
+            );
+        }
+    }
+
+    /// Deletes some of what is older than it has to be.
+    fn prune(&mut self, now: CommitTime) {
+        let (Some(store), Some(keep)) = (&mut self.store, self.keep) else { return };
+        if self.pruned_at.is_some_and(|at| at.elapsed() < PRUNE_PACE) {
+            return;
+        }
+        match store.prune(now.micros, keep) {
+            // There is more: the next commit goes on.
+            Ok(PRUNE_BATCH) => {}
+            Ok(_) => self.pruned_at = Some(Instant::now()),
+            Err(error) => {
+                self.pruned_at = Some(Instant::now());
+                self.failed(&error);
+            }
+        }
+    }
+
+    fn tell(&self, finding: &Finding, first: bool, sink: &mut impl WatchSink) {
+        if first {
+            self.metrics.finding(finding, super::watch::now());
+        }
+        sink.finding(finding, &self.nodes);
+    }
+}
+
+/// A finding as the store keeps it.
+fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
+    let record = Record::new(finding, nodes);
+    StoredFinding {
+        kind: finding.kind,
+        severity: finding.severity,
+        certainty: finding.certainty,
+        state: finding.state,
+        outcome: finding.outcome,
+        settled: finding.settled,
+        first_seen: finding.first_seen.micros,
+        last_seen: finding.last_seen.micros,
+        healed_at: finding.healed.as_ref().map(|healed| healed.at.micros),
+        key: record.key.as_ref().map(ToString::to_string),
+        record: serde_json::to_string(&record).unwrap_or_default(),
+        id: record.id,
+        table: record.table,
+        group: record.group,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Certainty, FindingKind, Node, Outcome, Severity};
+    use crate::store::Acknowledgement;
+    use rusqlite::Connection;
+    use std::path::{Path, PathBuf};
+    use tempfile::TempDir;
+
+    /// What was told.
+    #[derive(Default)]
+    struct Told(Vec<String>);
+
+    impl WatchSink for Told {
+        fn finding(&mut self, finding: &Finding, _: &Nodes) {
+            let outcome = finding.outcome.map_or("", Outcome::as_str);
+            self.0.push(format!("{} {} {outcome}", finding.id.0, finding.state.as_str()));
+        }
+
+        fn flush(&mut self) {}
+    }
+
+    fn report(id: u128, outcome: Outcome, news: bool) -> Report {
+        let finding = Finding {
+            id: FindingId(id),
+            kind: FindingKind::WriteConflict,
+            severity: Severity::Critical,
+            certainty: Certainty::Exact,
+            state: State::Open,
+            settled: outcome == Outcome::Unknown,
+            table: Some("t.x".to_owned()),
+            key: None,
+            index: None,
+            conflict: None,
+            outcome: Some(outcome),
+            cause: None,
+            last_written: Vec::new(),
+            healed: None,
+            owner: None,
+            node: None,
+            reason: None,
+            detail: None,
+            count: 1,
+            transactions: Vec::new(),
+            group: FindingId(7),
+            more: 0,
+            first_seen: CommitTime::from_seconds(1),
+            last_seen: CommitTime::from_seconds(2),
+        };
+        Report { finding, news, first: news && outcome == Outcome::Pending }
+    }
+
+    fn nodes() -> Nodes {
+        let node = |name: &str| Node { name: name.into(), ..Node::default() };
+        Nodes::new(vec![node("a"), node("b")])
+    }
+
+    fn keeper(path: Option<&Path>) -> Keeper {
+        let metrics = Arc::new(Metrics::new(&nodes(), [].into_iter(), [].into_iter()).unwrap());
+        let store = path.map(|path| Store::open(path).unwrap());
+        Keeper::new(store, &WatchConfig::default(), nodes(), metrics)
+    }
+
+    fn place() -> (TempDir, PathBuf) {
+        let dir = TempDir::with_prefix("twinlog-keep-").unwrap();
+        let path = dir.path().join("twinlog.db");
+        (dir, path)
+    }
+
+    fn now() -> CommitTime {
+        CommitTime::from_micros(5_000_000)
+    }
+
+    fn checkpoint(offset: u64) -> Vec<Checkpoint> {
+        let (file, gtid_set) = ("a-bin.000001".to_owned(), "0-1-5".to_owned());
+        vec![Checkpoint { node: "a".to_owned(), file, offset, gtid_set, committed_at: 1 }]
+    }
+
+    #[test]
+    fn without_a_store_news_are_told_at_once() {
+        let (mut keeper, mut told) = (keeper(None), Told::default());
+        keeper.moved();
+        keeper.take(report(1, Outcome::Pending, true), &mut told);
+        keeper.take(report(1, Outcome::Unknown, false), &mut told);
+        assert_eq!(told.0, ["1 open pending"]);
+        assert_eq!(keeper.due(), None);
+    }
+
+    #[test]
+    fn with_a_store_findings_are_told_when_they_are_committed_and_only_once() {
+        let (_dir, path) = place();
+        let (mut first, mut told) = (keeper(Some(&path)), Told::default());
+        assert_eq!(first.due(), None);
+        first.take(report(1, Outcome::Pending, true), &mut told);
+        assert_eq!(first.due(), Some(Duration::ZERO), "the first waits for nothing");
+        assert_eq!(told.0, [""; 0]);
+        first.commit(now(), checkpoint(9), &mut told);
+        assert_eq!(told.0, ["1 open pending"]);
+        assert_eq!(first.due(), None);
+        first.take(report(2, Outcome::Pending, true), &mut told);
+        assert!(first.due() > Some(Duration::ZERO), "the next one waits a little");
+        first.take(report(2, Outcome::Stopped, true), &mut told);
+        first.take(report(1, Outcome::Unknown, false), &mut told);
+        first.end(now(), checkpoint(10), &mut told);
+        assert_eq!(told.0[1..], ["2 open stopped", "1 open unknown"]);
+        assert!(first.metrics.text().contains("twinlog_checkpoint_timestamp_seconds 5\n"));
+        drop(first);
+        let (mut second, mut told) = (keeper(Some(&path)), Told::default());
+        let store = second.store.as_ref().unwrap();
+        assert_eq!(store.checkpoints().unwrap(), checkpoint(10));
+        let ack = Acknowledgement { by: "ann".into(), why: "known".into(), at: 1, until: None };
+        assert!(store.acknowledge(&FindingId(2).to_string(), &ack).unwrap());
+        for outcome in [Outcome::Pending, Outcome::Unknown] {
+            second.take(report(1, outcome, true), &mut told);
+            second.commit(now(), Vec::new(), &mut told);
+        }
+        second.take(report(2, Outcome::Stopped, true), &mut told);
+        second.take(report(3, Outcome::Pending, true), &mut told);
+        second.commit(now(), Vec::new(), &mut told);
+        assert_eq!(told.0, ["3 open pending"]);
+        second.take(report(2, Outcome::Unknown, true), &mut told);
+        second.commit(now(), Vec::new(), &mut told);
+        assert_eq!(told.0[1..], ["2 acknowledged unknown"]);
+        second.moved();
+        assert!(second.due() > Some(PACE), "a checkpoint alone is in no hurry");
+    }
+
+    #[test]
+    fn while_the_store_fails_findings_wait() {
+        let (_dir, path) = place();
+        let (mut keeper, mut told) = (keeper(Some(&path)), Told::default());
+        let holder = Connection::open(&path).unwrap();
+        holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+        keeper.take(report(1, Outcome::Pending, true), &mut told);
+        keeper.commit(now(), checkpoint(9), &mut told);
+        assert_eq!(told.0, [""; 0]);
+        assert!(keeper.metrics.text().contains("twinlog_store_errors_total 1\n"));
+        assert!(keeper.due() > Some(PACE), "it is tried again later");
+        for id in 2..=WAITING_MAX as u128 {
+            keeper.take(report(id, Outcome::Pending, true), &mut told);
+        }
+        assert_eq!(told.0, [""; 0]);
+        keeper.take(report(0, Outcome::Pending, true), &mut told);
+        assert_eq!(told.0, ["0 open pending"], "there is no more room");
+        keeper.take(report(1, Outcome::Stopped, true), &mut told);
+        holder.execute_batch("ROLLBACK").unwrap();
+        keeper.commit(now(), checkpoint(10), &mut told);
+        assert_eq!(told.0.len(), WAITING_MAX + 1);
+        assert_eq!(told.0[1], "1 open stopped", "in the order in which they came");
+        assert_eq!(keeper.due(), None);
+        holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+        keeper.take(report(0, Outcome::Stopped, true), &mut told);
+        keeper.end(now(), Vec::new(), &mut told);
+        assert_eq!(
+            told.0.last().unwrap(),
+            "0 open stopped",
+            "at the end they are told all the same"
+        );
+    }
+}

@@ -1,0 +1,472 @@
+//! The store: findings, acknowledgements, suspect rows and checkpoints, over a restart.
+//!
+//! **Architecture invariants.** What a [`Batch`] holds is committed all or not at all, so that
+//! findings and checkpoints never contradict each other. One process writes findings; any number
+//! may look and acknowledge beside it. The store reads no clock and decides nothing about
+//! findings. SQL stands in here alone, behind an API without SQL in it, so that another database
+//! can take its place (`docs/decisions/0004-rusqlite-for-the-store.md`).
+//!
+//! Times are microseconds since the Unix epoch, UTC.
+
+mod error;
+mod lock;
+mod query;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use query::{After, Kept, Query};
+
+use crate::model::{Certainty, FindingKind, Outcome, Severity, State};
+use lock::Lock;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, named_params};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long to wait for another program that writes, when nobody waits for us.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for the watch, whose streams wait meanwhile; it tries again later.
+const PATIENCE_OF_WATCH: Duration = Duration::from_secs(1);
+/// Findings that one call of [`Store::prune`] deletes at most: the watch does it between two
+/// commits.
+pub const PRUNE_BATCH: usize = 500;
+
+/// A store, open.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Connection,
+    _lock: Option<Lock>,
+}
+
+/// What a store keeps of a finding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredFinding {
+    /// 32 hex digits.
+    pub id: String,
+    /// Kind.
+    pub kind: FindingKind,
+    /// Severity.
+    pub severity: Severity,
+    /// Whether the logs prove it.
+    pub certainty: Certainty,
+    /// Open or healed; acknowledgements are the store's own.
+    pub state: State,
+    /// For conflicts: what became of the row.
+    pub outcome: Option<Outcome>,
+    /// True when nothing can change it any more. A settled finding is never overwritten by one
+    /// that is not: that is the same finding, read again from its beginning after a restart.
+    pub settled: bool,
+    /// `schema.table`.
+    pub table: Option<String>,
+    /// The row's key, as people write it.
+    pub key: Option<String>,
+    /// Findings of one kind, table and transaction (or pair) share it.
+    pub group: String,
+    /// Commit time of the transaction that made it a finding.
+    pub first_seen: i64,
+    /// Commit time of the newest transaction it is about.
+    pub last_seen: i64,
+    /// Commit time of the transaction that healed it.
+    pub healed_at: Option<i64>,
+    /// The finding as a line of NDJSON.
+    pub record: String,
+}
+
+/// A row that is under suspicion of differing between the masters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LedgerRow {
+    /// `schema.table`.
+    pub table: String,
+    /// The hash of its key.
+    pub key_hash: u128,
+    /// Its key, as people write it.
+    pub key: String,
+    /// The finding about it.
+    pub finding: Option<String>,
+    /// Commit time from which on it is suspect.
+    pub since: i64,
+    /// In which form `body` is.
+    pub form: u32,
+    /// What the engine remembers of the row.
+    pub body: Vec<u8>,
+}
+
+/// Where a node's stream has been read to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checkpoint {
+    /// The node's name.
+    pub node: String,
+    /// Binlog file, by its base name.
+    pub file: String,
+    /// Offset in it, in bytes.
+    pub offset: u64,
+    /// All GTIDs up to there, as the server writes them.
+    pub gtid_set: String,
+    /// Commit time of the newest transaction up to there.
+    pub committed_at: i64,
+}
+
+/// What is committed together.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Batch {
+    /// The time of this machine.
+    pub now: i64,
+    /// Findings to add or to bring up to date.
+    pub findings: Vec<StoredFinding>,
+    /// Suspect rows to add or to bring up to date.
+    pub suspects: Vec<LedgerRow>,
+    /// Rows that are not suspect any more: table, and the hash of the key.
+    pub cleared: Vec<(String, u128)>,
+    /// Where streams have been read to.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// What a commit made of a finding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// It was not in the store.
+    New,
+    /// It never had this state, certainty and outcome together.
+    Changed,
+    /// All of that has been told before.
+    Same,
+}
+
+/// A finding that was committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// What has become of it.
+    pub change: Change,
+    /// Somebody has taken note of it, and that still holds.
+    pub is_acknowledged: bool,
+}
+
+/// That somebody has taken note of a finding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Acknowledgement {
+    /// Who.
+    pub by: String,
+    /// Why it is no reason to worry.
+    pub why: String,
+    /// When it was given.
+    pub at: i64,
+    /// When it ends; `None`: never.
+    pub until: Option<i64>,
+}
+
+impl Acknowledgement {
+    /// Whether it holds at a time.
+    pub fn holds(&self, now: i64) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+impl Store {
+    /// Opens a store to write findings to, as the only process that does; makes it where there is
+    /// none, and brings an older one up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while another process has it; a file that cannot be made, is
+    /// something else, or was written by a later twinlog.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        // Made here and not by SQLite, for the mode: findings hold keys of rows. A file that is
+        // there is not opened: to close it again would drop what locks SQLite has on it.
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        if let Err(source) = made
+            && source.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            return Err(StoreError::Io { path: path.to_owned(), doing: "make it", source });
+        }
+        let lock = Lock::take(path)?;
+        let mut store = Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE_OF_WATCH)?;
+        store._lock = Some(lock);
+        let version = schema::version(&store.connection, path)?;
+        store.upgrade(version)?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there to look into it, beside a process that writes to it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], and what [`Store::open`] says of files.
+    pub fn look(path: &Path) -> Result<Store, StoreError> {
+        Store::beside(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    /// Opens a store that is there to acknowledge findings, beside a process that writes to it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], and what [`Store::open`] says of files.
+    pub fn acknowledge_in(path: &Path) -> Result<Store, StoreError> {
+        Store::beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    fn beside(path: &Path, flags: OpenFlags) -> Result<Store, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing(path.to_owned()));
+        }
+        let store = Store::connect(path, flags, PATIENCE)?;
+        match schema::version(&store.connection, path)? {
+            schema::VERSION => Ok(store),
+            // Nobody else may be using the older form while it changes; an older watch might.
+            older => {
+                let lock = Lock::take(path)?;
+                let mut writer = Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE)?;
+                writer.upgrade(older)?;
+                drop(lock);
+                Ok(store)
+            }
+        }
+    }
+
+    fn connect(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Store, StoreError> {
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(patience)?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|source| {
+            let doing = "open it";
+            StoreError::Sqlite { path: path.to_owned(), doing, source }
+        })?;
+        Ok(Store { path: path.to_owned(), connection, _lock: None })
+    }
+
+    /// From this version to today's. Readers go on beside a writer in WAL mode; FULL makes every
+    /// commit outlive a loss of power, since what was told must not be told again.
+    fn upgrade(&mut self, version: i64) -> Result<(), StoreError> {
+        let connection = &mut self.connection;
+        let upgraded = (|| {
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            schema::migrate(connection, version)
+        })();
+        upgraded.map_err(|source| self.fails("bring it up to date", source))
+    }
+
+    fn fails(&self, doing: &'static str, source: rusqlite::Error) -> StoreError {
+        StoreError::Sqlite { path: self.path.clone(), doing, source }
+    }
+
+    /// Commits a batch, all of it or, on an error, nothing.
+    ///
+    /// # Output
+    /// For each finding of the batch, in its order, what was made of it.
+    ///
+    /// # Errors
+    /// What SQLite says: a full disk, a file that another program holds.
+    pub fn commit(&mut self, batch: &Batch) -> Result<Vec<Committed>, StoreError> {
+        let committed = (|| {
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = self.connection.transaction_with_behavior(behavior)?;
+            let upsert = |finding| upsert(&transaction, finding, batch.now);
+            let committed = batch.findings.iter().map(upsert).collect::<Result<_, _>>()?;
+            for row in &batch.suspects {
+                put_suspect(&transaction, row)?;
+            }
+            for (table, key_hash) in &batch.cleared {
+                let sql = "DELETE FROM ledger WHERE table_name = ?1 AND key_hash = ?2";
+                let hash = key_hash.to_be_bytes();
+                transaction.prepare_cached(sql)?.execute((table, &hash[..]))?;
+            }
+            for checkpoint in &batch.checkpoints {
+                put_checkpoint(&transaction, checkpoint)?;
+            }
+            transaction.commit()?;
+            Ok(committed)
+        })();
+        committed.map_err(|source| self.fails("write findings", source))
+    }
+
+    /// Takes note of a finding, in place of an earlier note; false when there is no such finding.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn acknowledge(&self, id: &str, ack: &Acknowledgement) -> Result<bool, StoreError> {
+        let sql = "INSERT OR REPLACE INTO acknowledgements (finding_id, who, why, at, until)
+            SELECT id, ?2, ?3, ?4, ?5 FROM findings WHERE id = ?1";
+        let values = (id, &ack.by, &ack.why, ack.at, ack.until);
+        let changed = self.connection.execute(sql, values);
+        Ok(changed.map_err(|source| self.fails("acknowledge a finding", source))? > 0)
+    }
+
+    /// Takes a note back; false when there was none.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn remove_acknowledgement(&self, id: &str) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM acknowledgements WHERE finding_id = ?1";
+        let changed = self.connection.execute(sql, [id]);
+        Ok(changed.map_err(|source| self.fails("remove an acknowledgement", source))? > 0)
+    }
+
+    /// Deletes findings that were closed longer than `keep` ago, in microseconds: those that have
+    /// healed, and of kinds that cannot heal those that nothing has been heard of since.
+    ///
+    /// # Output
+    /// How many it deleted. With [`PRUNE_BATCH`] there may be more.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn prune(&mut self, now: i64, keep: i64) -> Result<usize, StoreError> {
+        let lasting = FindingKind::ALL.into_iter().filter(|kind| kind.can_heal());
+        let lasting: Vec<String> = lasting.map(|kind| format!("'{}'", kind.as_str())).collect();
+        // Old logs are read, too: what was found in them today is kept from today on.
+        let sql = format!(
+            "DELETE FROM findings WHERE rowid IN (
+                SELECT rowid FROM findings WHERE closed_at < ?1
+                UNION
+                SELECT rowid FROM findings
+                WHERE last_seen < ?1 AND written_at < ?1 AND kind NOT IN ({})
+                LIMIT ?2)",
+            lasting.join(", ")
+        );
+        let before = now.saturating_sub(keep);
+        let deleted = self.connection.execute(&sql, (before, PRUNE_BATCH as i64));
+        deleted.map_err(|source| self.fails("delete old findings", source))
+    }
+
+    /// Where each node's stream has been read to.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        let sql = "SELECT node, file, offset, gtid_set, committed_at FROM checkpoint ORDER BY node";
+        let read = || {
+            let mut statement = self.connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| {
+                Ok(Checkpoint {
+                    node: row.get(0)?,
+                    file: row.get(1)?,
+                    offset: row.get::<_, i64>(2)?.cast_unsigned(),
+                    gtid_set: row.get(3)?,
+                    committed_at: row.get(4)?,
+                })
+            })?;
+            rows.collect::<Result<_, _>>()
+        };
+        read().map_err(|source| self.fails("read the checkpoint", source))
+    }
+
+    /// All rows under suspicion.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn ledger(&self) -> Result<Vec<LedgerRow>, StoreError> {
+        let sql = "SELECT table_name, key_hash, key, finding_id, since, form, body FROM ledger
+            ORDER BY table_name, key_hash";
+        let read = || {
+            let mut statement = self.connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| {
+                Ok(LedgerRow {
+                    table: row.get(0)?,
+                    key_hash: u128::from_be_bytes(row.get(1)?),
+                    key: row.get(2)?,
+                    finding: row.get(3)?,
+                    since: row.get(4)?,
+                    form: row.get(5)?,
+                    body: row.get(6)?,
+                })
+            })?;
+            rows.collect::<Result<_, _>>()
+        };
+        read().map_err(|source| self.fails("read the ledger", source))
+    }
+}
+
+/// What of a finding is told once: a line is printed when one of these changes.
+fn telling(finding: &StoredFinding) -> String {
+    let certainty = certainty(finding.certainty);
+    let outcome = finding.outcome.map_or("", Outcome::as_str);
+    format!("{}/{certainty}/{outcome};", finding.state.as_str())
+}
+
+fn certainty(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::Exact => "exact",
+        Certainty::Possible => "possible",
+    }
+}
+
+fn upsert(
+    connection: &Connection,
+    finding: &StoredFinding,
+    now: i64,
+) -> rusqlite::Result<Committed> {
+    let sql = "SELECT f.settled, f.told, a.at IS NOT NULL AND (a.until IS NULL OR a.until > ?2)
+        FROM findings f LEFT JOIN acknowledgements a ON a.finding_id = f.id WHERE f.id = ?1";
+    let old: Option<(bool, String, bool)> = connection
+        .prepare_cached(sql)?
+        .query_row((&finding.id, now), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let telling = telling(finding);
+    let (change, told, is_acknowledged) = match old {
+        None => (Change::New, telling, false),
+        Some((settled, _, acknowledged)) if settled && !finding.settled => {
+            return Ok(Committed { change: Change::Same, is_acknowledged: acknowledged });
+        }
+        Some((_, told, acknowledged)) if told.split_inclusive(';').any(|of| of == telling) => {
+            (Change::Same, told, acknowledged)
+        }
+        Some((_, told, acknowledged)) => (Change::Changed, told + &telling, acknowledged),
+    };
+    let is_healed = finding.state == State::Healed;
+    let sql = "INSERT INTO findings (id, kind, severity, certainty, outcome, state, settled,
+            table_name, key, group_id, first_seen, last_seen, healed_at, closed_at, written_at,
+            told, record)
+        VALUES (:id, :kind, :severity, :certainty, :outcome, :state, :settled, :table, :key,
+            :group, :first_seen, :last_seen, :healed_at, :closed_at, :now, :told, :record)
+        ON CONFLICT (id) DO UPDATE SET severity = excluded.severity,
+            certainty = excluded.certainty, outcome = excluded.outcome, state = excluded.state,
+            settled = excluded.settled, key = excluded.key, group_id = excluded.group_id,
+            first_seen = excluded.first_seen, last_seen = excluded.last_seen,
+            healed_at = excluded.healed_at,
+            closed_at = iif(excluded.closed_at IS NULL, NULL,
+                coalesce(closed_at, excluded.closed_at)),
+            written_at = excluded.written_at, told = excluded.told, record = excluded.record";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": finding.id,
+        ":kind": finding.kind.as_str(),
+        ":severity": finding.severity.as_str(),
+        ":certainty": certainty(finding.certainty),
+        ":outcome": finding.outcome.map(Outcome::as_str),
+        ":state": if is_healed { "healed" } else { "open" },
+        ":settled": finding.settled,
+        ":table": finding.table,
+        ":key": finding.key,
+        ":group": finding.group,
+        ":first_seen": finding.first_seen,
+        ":last_seen": finding.last_seen,
+        ":healed_at": finding.healed_at,
+        ":closed_at": is_healed.then_some(now),
+        ":now": now,
+        ":told": told,
+        ":record": finding.record,
+    })?;
+    Ok(Committed { change, is_acknowledged: is_acknowledged && !is_healed })
+}
+
+fn put_suspect(connection: &Connection, row: &LedgerRow) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO ledger
+            (table_name, key_hash, key, finding_id, since, form, body)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let hash = row.key_hash.to_be_bytes();
+    let values = (&row.table, &hash[..], &row.key, &row.finding, row.since, row.form, &row.body);
+    connection.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+fn put_checkpoint(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO checkpoint (node, file, offset, gtid_set, committed_at)
+        VALUES (?1, ?2, ?3, ?4, ?5)";
+    let Checkpoint { node, file, offset, gtid_set, committed_at } = checkpoint;
+    let values = (node, file, offset.cast_signed(), gtid_set, committed_at);
+    connection.prepare_cached(sql)?.execute(values).map(drop)
+}

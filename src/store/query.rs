@@ -1,0 +1,162 @@
+//! Looking into a store.
+
+use super::{Acknowledgement, Store, StoreError};
+use crate::model::{FindingKind, Severity, State};
+use rusqlite::{Row, named_params};
+
+/// Which findings; the default is all.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Query {
+    /// Of these kinds; empty: of all.
+    pub kinds: Vec<FindingKind>,
+    /// In these states; empty: in all.
+    pub states: Vec<State>,
+    /// Of these severities; empty: of all.
+    pub severities: Vec<Severity>,
+    /// Only after this place.
+    pub after: Option<After>,
+}
+
+/// A place in the order of findings: the newest first, by `last_seen`, then by id.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct After {
+    /// Of the last finding seen.
+    pub last_seen: i64,
+    /// Of the same.
+    pub id: String,
+}
+
+/// A finding, as the store has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Its place in the order; holds its id.
+    pub place: After,
+    /// `schema.table`.
+    pub table: Option<String>,
+    /// `acknowledged` while an acknowledgement holds.
+    pub state: State,
+    /// The line of NDJSON as it was told; its `state` knows nothing of acknowledgements.
+    pub record: String,
+    /// Who has taken note of it, whether or not that still holds.
+    pub acknowledgement: Option<Acknowledgement>,
+}
+
+const COLUMNS: &str = "f.id, f.last_seen, f.table_name, f.state, f.record, a.who, a.why, a.at, \
+    a.until FROM findings f LEFT JOIN acknowledgements a ON a.finding_id = f.id";
+
+impl Store {
+    /// Findings at a time, the newest first, until `found` has enough.
+    ///
+    /// # Input
+    /// `wanted` tells by its table whether to read a finding at all; `found` returns false to end.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn each(
+        &self,
+        query: &Query,
+        now: i64,
+        wanted: impl Fn(Option<&str>) -> bool,
+        mut found: impl FnMut(Kept) -> bool,
+    ) -> Result<(), StoreError> {
+        let sql = select(query);
+        let mut read = || {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let after = query.after.as_ref();
+            let mut rows = statement.query(named_params! {
+                ":now": now,
+                ":last_seen": after.map(|after| after.last_seen),
+                ":id": after.map(|after| &after.id),
+            })?;
+            while let Some(row) = rows.next()? {
+                let table = row.get_ref(2)?.as_str_or_null()?;
+                if wanted(table) && !found(kept(row, now)?) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|source| self.fails("read findings", source))
+    }
+
+    /// Findings whose id begins so, `limit` of them at most, in the order of their ids.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn find(&self, prefix: &str, limit: usize, now: i64) -> Result<Vec<Kept>, StoreError> {
+        // The letter after f: past every id that begins so.
+        let end = format!("{prefix}g");
+        let sql = format!("SELECT {COLUMNS} WHERE f.id >= ?1 AND f.id < ?2 ORDER BY f.id LIMIT ?3");
+        let read = || {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let rows = statement.query_map((prefix, end, limit as i64), |row| kept(row, now))?;
+            rows.collect::<Result<_, _>>()
+        };
+        read().map_err(|source| self.fails("read findings", source))
+    }
+}
+
+fn select(query: &Query) -> String {
+    format!("SELECT {COLUMNS} WHERE {} ORDER BY f.last_seen DESC, f.id DESC", condition(query))
+}
+
+/// Only words of closed sets go into the text; what a user wrote is bound.
+fn condition(query: &Query) -> String {
+    let holds = "a.at IS NOT NULL AND (a.until IS NULL OR a.until > :now)";
+    let state = |state: &State| match state {
+        State::Healed => "f.state = 'healed'".to_owned(),
+        State::Acknowledged => format!("(f.state <> 'healed' AND {holds})"),
+        State::Open => format!("(f.state <> 'healed' AND NOT ({holds}))"),
+    };
+    let words = |column: &str, words: Vec<&str>| match words.as_slice() {
+        [] => "1".to_owned(),
+        words => format!("{column} IN ('{}')", words.join("', '")),
+    };
+    let kinds = words("f.kind", query.kinds.iter().map(|kind| kind.as_str()).collect());
+    let severities = query.severities.iter().map(|severity| severity.as_str()).collect();
+    let severities = words("f.severity", severities);
+    let states: Vec<String> = query.states.iter().map(state).collect();
+    let states = if states.is_empty() { "1".to_owned() } else { states.join(" OR ") };
+    // Both are bound whether or not they are asked for; `:now` likewise.
+    let after = "(:last_seen IS NULL OR (f.last_seen, f.id) < (:last_seen, :id))";
+    let after = match &query.after {
+        // Without the OR, which would keep the index from being used.
+        Some(_) => "(f.last_seen, f.id) < (:last_seen, :id)",
+        None => after,
+    };
+    format!("{kinds} AND {severities} AND ({states}) AND {after} AND :now IS NOT NULL")
+}
+
+fn kept(row: &Row<'_>, now: i64) -> rusqlite::Result<Kept> {
+    let acknowledgement = match row.get(5)? {
+        Some(by) => {
+            Some(Acknowledgement { by, why: row.get(6)?, at: row.get(7)?, until: row.get(8)? })
+        }
+        None => None,
+    };
+    let holds = acknowledgement.as_ref().is_some_and(|ack| ack.holds(now));
+    let state = match row.get_ref(3)?.as_str()? {
+        "healed" => State::Healed,
+        _ if holds => State::Acknowledged,
+        _ => State::Open,
+    };
+    Ok(Kept {
+        place: After { id: row.get(0)?, last_seen: row.get(1)? },
+        table: row.get(2)?,
+        state,
+        record: row.get(4)?,
+        acknowledgement,
+    })
+}
+
+#[cfg(test)]
+impl Store {
+    /// How SQLite means to answer.
+    pub(super) fn plan(&self, query: &Query) -> String {
+        let sql = format!("EXPLAIN QUERY PLAN {}", select(query));
+        let mut statement = self.connection.prepare(&sql).unwrap();
+        let bound = named_params! { ":now": 0, ":last_seen": 1, ":id": "x" };
+        let lines = statement.query_map(bound, |row| row.get::<_, String>(3)).unwrap();
+        lines.map(|line| line.unwrap() + "\n").collect()
+    }
+}
