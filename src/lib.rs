@@ -58,6 +58,9 @@
 //!   `a_flipped_bit_is_told_in_whatever_byte`; `tests/row_images.rs`: `no_bytes_panic`;
 //!   `feed/window.rs`: `a_lying_length_costs_no_more_than_the_input`; `config/tests.rs`:
 //!   `every_beginning_of_a_file_is_accepted_or_refused`.
+//! - **Texts fold into one form if the server takes them for equal, and only then**, under the
+//!   collations that docs/limits.md calls exact. `tests/servers_collation.rs`:
+//!   `mariadb_takes_for_equal_what_folds_into_one`, `mysql_takes_for_equal_what_folds_into_one`.
 //! - **Read only.** No statement that writes to a master exists in the code. `tests/tidy`:
 //!   `no_statement_that_writes_to_a_master_exists`.
 //! - **Secrets stay home.** No message repeats one. `config/tests.rs`:

@@ -6,9 +6,9 @@
 //! A collation gives each character a sequence of weights, and two texts are equal when their
 //! weights are. For that, what a weight is called does not matter, only which weights are the same.
 //! So each weight is called by the lowest character that has it and nothing else, and a text is
-//! folded by writing the names of its weights: `ß` becomes `SS`, `é` becomes `E`, a zero-width joiner
-//! becomes nothing, and all that stays itself needs no entry in a table. The few tables of
-//! differences are small, and what is folded can be read.
+//! folded by writing the names of its weights: `ß` becomes `SS`, `é` becomes `E`, a zero-width
+//! joiner becomes nothing, and all that stays itself needs no entry in a table. The tables are
+//! small, and what is folded can be read.
 //!
 //! - A collation that tells accents or case apart compares levels, one after the other: those of
 //!   accents and of case follow the first, behind a byte that is in no text.
@@ -17,15 +17,16 @@
 //! - Contractions, characters that together weigh something else, are taken the longest first.
 //!
 //! # Source
-//! The tables are the servers' own `WEIGHT_STRING`, for every code point: `scripts/collation-tables`.
-//! `tests/servers_collation.rs` compares pairs of random texts with the servers' `=`. Both servers
-//! weigh the same where both have a collation, so its id says it all.
+//! The tables are the servers' own `WEIGHT_STRING`, for every code point, as
+//! `scripts/collation-tables` asked for it; `tests/servers_collation.rs` compares pairs of random
+//! texts with the servers' `=`. Both servers weigh the same where both have a collation, so its id
+//! says it all.
 
 mod plan;
 mod single;
 mod weights;
 
-use plan::{Plan, Reading};
+use plan::{Levels, Plan, Reading};
 use weights::{Level, Table};
 
 use super::charset;
@@ -74,6 +75,11 @@ pub fn fold(collation: Option<u16>, bytes: &[u8], out: &mut Vec<u8>) -> Fold {
             single::fold(table, pad, bytes, out);
             true
         }
+        Plan::Text { table, levels, pad, reading: Reading::Utf8 }
+            if fold_ascii(table, levels, pad, bytes, out) =>
+        {
+            true
+        }
         Plan::Text { table, levels, pad, reading } => {
             with_text(reading, collation, bytes, |text| fold_text(table, levels, pad, text, out))
         }
@@ -117,22 +123,49 @@ fn with_text(
     }
 }
 
-fn fold_text(table: Table, levels: plan::Levels, pad: bool, text: &str, out: &mut Vec<u8>) {
-    fold_level(table.level(1), pad, text, out);
-    for (is_compared, level) in [(levels.accents, 2), (levels.case, 3)] {
-        if is_compared {
-            out.push(BETWEEN_LEVELS);
-            fold_level(table.level(level), pad, text, out);
-        }
-    }
+fn fold_text(table: Table, levels: Levels, pad: bool, text: &str, out: &mut Vec<u8>) {
+    fold_levels(table, levels, pad, out, |level, out| {
+        level.append(text, out);
+        true
+    });
 }
 
-fn fold_level(level: &Level, pad: bool, text: &str, out: &mut Vec<u8>) {
+/// Like [`fold_text`], for bytes that are ASCII, as those of most keys are, and stay ASCII; else
+/// `out` is as it was and the answer is no.
+fn fold_ascii(table: Table, levels: Levels, pad: bool, bytes: &[u8], out: &mut Vec<u8>) -> bool {
     let start = out.len();
-    level.append(text, out);
-    if pad {
-        trim(out, start, level.pad());
+    let is_ascii =
+        fold_levels(table, levels, pad, out, |level, out| level.append_ascii(bytes, out));
+    if !is_ascii {
+        out.truncate(start);
     }
+    is_ascii
+}
+
+/// Calls `append` for each level that is compared, until one says no.
+fn fold_levels(
+    table: Table,
+    levels: Levels,
+    pad: bool,
+    out: &mut Vec<u8>,
+    append: impl Fn(&Level, &mut Vec<u8>) -> bool,
+) -> bool {
+    for (is_compared, number) in [(true, 1), (levels.accents, 2), (levels.case, 3)] {
+        if !is_compared {
+            continue;
+        }
+        if number > 1 {
+            out.push(BETWEEN_LEVELS);
+        }
+        let (level, start) = (table.level(number), out.len());
+        if !append(level, out) {
+            return false;
+        }
+        if pad {
+            trim(out, start, level.pad());
+        }
+    }
+    true
 }
 
 fn fold_loosely(collation: Option<u16>, bytes: &[u8], out: &mut Vec<u8>) {
@@ -140,8 +173,12 @@ fn fold_loosely(collation: Option<u16>, bytes: &[u8], out: &mut Vec<u8>) {
         None | Some(charset::Charset::Utf8) => Reading::Utf8,
         Some(_) => Reading::Decoded,
     };
+    let (table, levels) = (Table::Uca1400, Levels::default());
+    if matches!(reading, Reading::Utf8) && fold_ascii(table, levels, true, bytes, out) {
+        return;
+    }
     let is_text = with_text(reading, collation, bytes, |text| {
-        fold_text(Table::Uca1400, plan::Levels::default(), true, text, out);
+        fold_text(table, levels, true, text, out);
     });
     if !is_text {
         let start = out.len();

@@ -1,9 +1,9 @@
 //! What is to be done for each collation id.
 //!
 //! # Source
-//! `information_schema.COLLATIONS` (MySQL 9.7.4) and `COLLATION_CHARACTER_SET_APPLICABILITY`
-//! (MariaDB 10.11.19) for the ids; `PAD_ATTRIBUTE` for what pads; MariaDB's `my_uca1400_collation_id`
-//! in `strings/ctype-uca1400.h` for the numbering from 2048 on, as the ids of the server show it.
+//! `information_schema.COLLATIONS` (MySQL 9.7.4, whose `PAD_ATTRIBUTE` says what pads) and
+//! `COLLATION_CHARACTER_SET_APPLICABILITY` (MariaDB 10.11.19), which also show how MariaDB numbers
+//! its collations from 1024 on.
 
 use super::single::{self, Single};
 use super::weights::Table;

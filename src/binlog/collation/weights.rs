@@ -99,22 +99,20 @@ impl Level {
         usual(self.number).unwrap_or(b' ')
     }
 
-    /// Appends what the characters of `text` weigh.
-    pub(super) fn append(&self, text: &str, out: &mut Vec<u8>) {
-        let start = out.len();
+    /// Appends what these bytes weigh, if all are ASCII and become ASCII; else says no, and `out`
+    /// is not to be used.
+    pub(super) fn append_ascii(&self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
         let mut seen = 0;
-        out.extend(text.bytes().map(|byte| {
+        out.extend(bytes.iter().map(|&byte| {
             let folded = self.ascii[usize::from(byte)];
             seen |= folded;
             folded
         }));
-        if seen & NOT_ASCII != 0 {
-            out.truncate(start);
-            self.append_any(text, out);
-        }
+        seen & NOT_ASCII == 0
     }
 
-    fn append_any(&self, text: &str, out: &mut Vec<u8>) {
+    /// Appends what the characters of `text` weigh.
+    pub(super) fn append(&self, text: &str, out: &mut Vec<u8>) {
         let mut chars = text.chars();
         loop {
             let rest = chars.as_str();
@@ -278,7 +276,7 @@ impl Draft {
     fn compose(&mut self, code: u32) {
         let at = code - HANGUL.start;
         let mut letters = vec![0x1100 + at / 588, 0x1161 + at % 588 / 28];
-        letters.extend((at % 28 != 0).then_some(0x11a7 + at % 28));
+        letters.extend(Some(0x11a7 + at % 28).filter(|letter| *letter > 0x11a7));
         let targets: Vec<u32> = letters.iter().flat_map(|letter| self.targets(*letter)).collect();
         self.places[code as usize] = self.pool(&targets);
     }
