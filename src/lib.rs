@@ -65,6 +65,9 @@
 //!   `store/tests.rs`: `a_finding_is_told_once_for_each_thing_that_it_tells`,
 //!   `a_batch_is_committed_whole_or_not_at_all`; `tests/findings_cli.rs`:
 //!   `a_killed_writer_leaves_a_whole_store`.
+//! - **Texts fold into one form if the server takes them for equal, and only then**, under the
+//!   collations that docs/limits.md calls exact. `tests/servers_collation.rs`:
+//!   `mariadb_takes_for_equal_what_folds_into_one`, `mysql_takes_for_equal_what_folds_into_one`.
 //! - **Read only.** No statement that writes to a master exists in the code. `tests/tidy`:
 //!   `no_statement_that_writes_to_a_master_exists`.
 //! - **Secrets stay home.** No message repeats one. `config/tests.rs`:

@@ -5,6 +5,7 @@
 mod bytes;
 mod charset;
 mod charset_tables;
+pub mod collation;
 mod decimal;
 mod definition;
 pub mod event;
