@@ -3,4 +3,5 @@
 pub mod filter;
 mod judge;
 pub mod scan;
+pub mod schema;
 pub mod watch;

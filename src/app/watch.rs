@@ -2,7 +2,8 @@
 
 use super::{
     filter::{Fate, Filter},
-    judge::{rule_column, verifier},
+    judge::{Known, table_plans, verifier},
+    schema::live_options_of,
 };
 use crate::{
     binlog::event,
@@ -12,7 +13,7 @@ use crate::{
         FeedError, FeedItem,
         live::{
             DropReason, LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus, follow,
-            server_facts,
+            server_facts, table_schemas,
         },
     },
     http::{self, Shared},
@@ -24,7 +25,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
@@ -75,12 +76,15 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let listen = config.watch.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| WatchError::Listen(listen, error))?;
-    let options = live_options(&config)?;
+    let known: Vec<Known> = config.nodes.iter().map(|_| Known::default()).collect();
+    let options = live_options(&config, &known)?;
     let mut nodes = Vec::new();
     let mut facts = Vec::new();
-    for (of, options) in config.nodes.iter().zip(&options) {
+    for ((of, options), known) in config.nodes.iter().zip(&options).zip(&known) {
         let found = server_facts(options).await?;
-        report_facts(&of.name, &found);
+        let tables = table_schemas(options).await?;
+        report_facts(&of.name, &found, tables.len());
+        *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
         let mut node = of.to_node(true);
         learn(&mut node, &found)?;
         nodes.push(node);
@@ -104,24 +108,15 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     Ok(())
 }
 
-fn live_options(config: &Config) -> Result<Vec<LiveOptions>, WatchError> {
+fn live_options(config: &Config, known: &[Known]) -> Result<Vec<LiveOptions>, WatchError> {
     if config.nodes.len() < 2 {
         let problem = format!("{}: watch needs two or more nodes", config.origin);
         return Err(WatchError::Usage(format!("{problem}\n  hint: name them as [nodes.NAME]")));
     }
-    let rule_column = rule_column(config)?;
-    let options = |of: &NodeConfig| {
-        let url = of.url.clone().ok_or_else(|| {
-            WatchError::Usage(format!(
-                "{}: nodes.{} has no url\n  hint: url = \"mysql://twinlog@host:3306\"",
-                config.origin, of.name
-            ))
-        })?;
-        let password = of.password.as_ref().map(|password| password.read()).transpose();
-        let password = password.map_err(|error| {
-            WatchError::Usage(format!("{}: nodes.{}: {error}", config.origin, of.name))
-        })?;
-        let start = match &config.watch.start {
+    let options = |(of, known): (&NodeConfig, &Known)| {
+        let plans = table_plans(config, known.clone())?;
+        let mut options = live_options_of(config, of, plans).map_err(WatchError::Usage)?;
+        options.start = match &config.watch.start {
             Start::Now => LiveStart::Now,
             Start::Earliest => LiveStart::Earliest,
             Start::At(places) => match places.get(&of.name) {
@@ -129,27 +124,19 @@ fn live_options(config: &Config) -> Result<Vec<LiveOptions>, WatchError> {
                 None => LiveStart::Now,
             },
         };
-        let node = config.node(&of.name).expect("it is one of them");
-        Ok(LiveOptions {
-            node: of.name.clone(),
-            url,
-            password,
-            tls: of.effective_tls(),
-            replica_server_id: config.replica_server_id(node),
-            start,
-            rule_column: rule_column.clone(),
-        })
+        Ok(options)
     };
-    config.nodes.iter().map(options).collect()
+    config.nodes.iter().zip(known).map(options).collect()
 }
 
-fn report_facts(node: &str, facts: &ServerFacts) {
+fn report_facts(node: &str, facts: &ServerFacts, tables: usize) {
     info!(
         node,
         version = facts.version,
         server_id = facts.server_id,
         row_image = facts.row_image,
         row_metadata = facts.row_metadata,
+        tables,
         "connected"
     );
     if facts.binlog_format != "ROW" {
@@ -158,11 +145,18 @@ fn report_facts(node: &str, facts: &ServerFacts) {
             "binlog_format={}: rows written by statements are blind spots", facts.binlog_format
         );
     }
+    if tables == 0 {
+        warn!(
+            node,
+            "the account sees no tables, so unique keys are not known: on the server, GRANT \
+             SELECT on the tables that are written"
+        );
+    }
     if facts.row_metadata != "FULL" {
         warn!(
             node,
-            "binlog_row_metadata={}: the log names no keys, so conflicts cannot be seen; \
-             set binlog_row_metadata=FULL",
+            "binlog_row_metadata={}: the log names no keys; they are taken from the tables as they \
+             are now, where the account sees them. Set binlog_row_metadata=FULL",
             facts.row_metadata
         );
     }

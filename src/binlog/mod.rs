@@ -5,10 +5,12 @@
 mod bytes;
 mod charset;
 mod charset_tables;
+mod collation;
 mod decimal;
 pub mod event;
 mod gtid;
 mod layout;
+mod plan;
 mod reader;
 mod rows;
 mod statement;
@@ -16,4 +18,5 @@ mod temporal;
 pub mod value;
 
 pub use bytes::Short;
-pub use reader::{Progress, ReadError, RuleColumn, StreamReader};
+pub use plan::{TablePlan, TablePlans};
+pub use reader::{Progress, ReadError, StreamReader};

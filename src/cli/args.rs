@@ -37,6 +37,9 @@ pub(super) enum Command {
     /// Follow live masters and report findings as they happen
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
+    /// Write keys and columns of all tables, for scans without a server
+    #[command(after_help = SCHEMA_HELP)]
+    Schema(SchemaArgs),
 }
 
 const HELP: &str = "\
@@ -63,6 +66,20 @@ Examples:
 
 Findings go to stdout, the log to stderr; /metrics and /healthz are served on watch.listen.";
 
+const SCHEMA_HELP: &str = "\
+Examples:
+  twinlog schema --config twinlog.toml > schema.json
+  twinlog scan --schema schema.json a=/backup/a b=/backup/b
+
+The accounts need SELECT on the tables. Nodes that define a table differently each have an entry.";
+
+#[derive(clap::Args, Debug)]
+pub(super) struct SchemaArgs {
+    /// Nodes with their urls (twinlog.toml)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+}
+
 #[derive(clap::Args, Debug)]
 pub(super) struct ScanArgs {
     /// Node and binlogs: a directory, a file (also .gz, .zst) or a pattern; repeat for more
@@ -71,6 +88,9 @@ pub(super) struct ScanArgs {
     /// Ownership rules and names (twinlog.toml)
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// Keys and columns of the tables, as twinlog schema writes them
+    #[arg(long, value_name = "FILE")]
+    pub(super) schema: Option<PathBuf>,
     /// How findings are printed
     #[arg(long, default_value = "text")]
     pub(super) format: Format,

@@ -2,6 +2,7 @@
 
 mod args;
 mod scan;
+mod schema;
 mod watch;
 
 use args::{Args, Color, Command};
@@ -43,6 +44,7 @@ pub fn run() -> ExitCode {
     let exit = match args.command {
         Command::Scan(scan) => scan::run(scan, args.quiet, stdout_colour),
         Command::Watch(watch) => watch::run(watch, args.quiet, stdout_colour),
+        Command::Schema(schema) => schema::run(&schema, args.quiet),
     };
     exit.into()
 }
