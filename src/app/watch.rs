@@ -18,7 +18,7 @@ use crate::{
     },
     http::{self, Shared},
     metrics::Metrics,
-    model::{CommitTime, Finding, NodeIndex, Nodes},
+    model::{BlindSpotReason, CommitTime, Finding, NodeIndex, Nodes},
 };
 use futures_util::FutureExt;
 use std::{
@@ -31,7 +31,10 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc},
+};
 use tracing::{error, info, warn};
 
 /// What a watch tells while it runs.
@@ -64,6 +67,8 @@ const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
 /// No finding depends on it: it only keeps the streams in step, and so what is held small.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a server is left alone that was asked for its tables.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Keys of open transactions held at most: a daemon beside production stays small.
 const OPEN_KEYS_MAX: usize = 5_000_000;
 
@@ -94,7 +99,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     check_ids(&nodes, &config)?;
     let mut judge = Judge::new(&config, nodes, filter)?;
     judge.note_settings(&facts, sink);
-    let statuses = judge.follow_all(options);
+    let statuses = judge.follow_all(options, known);
     let _server = tokio::spawn(http::serve(listener, judge.shared(statuses)));
     info!(address = %listen, "serving /metrics and /healthz");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -203,10 +208,27 @@ fn check_ids(nodes: &Nodes, config: &Config) -> Result<(), WatchError> {
     Ok(())
 }
 
+/// Asks a server for its tables again whenever they are found to have changed, now and then.
+async fn keep_known(options: LiveOptions, known: Known, stale: Arc<Notify>) {
+    loop {
+        stale.notified().await;
+        match table_schemas(&options).await {
+            Ok(tables) => {
+                info!(node = options.node, tables = tables.len(), "asked for its tables again");
+                *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
+            }
+            Err(error) => warn!(node = options.node, "cannot ask for its tables: {error}"),
+        }
+        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
 /// One node's stream, at the judge.
 struct Input {
     node: NodeIndex,
     receive: mpsc::Receiver<LiveEvent>,
+    /// What is known of the server's tables is not what its log shows.
+    stale: Arc<Notify>,
     waiting: VecDeque<FeedItem>,
     begun: bool,
     connected: bool,
@@ -255,16 +277,23 @@ impl Judge {
     }
 
     /// Starts to follow every node.
-    fn follow_all(&mut self, options: Vec<LiveOptions>) -> Vec<Arc<StreamStatus>> {
+    fn follow_all(
+        &mut self,
+        options: Vec<LiveOptions>,
+        known: Vec<Known>,
+    ) -> Vec<Arc<StreamStatus>> {
         let mut statuses = Vec::new();
-        for (node, options) in self.nodes.indices().zip(options) {
+        for ((node, options), known) in self.nodes.indices().zip(options).zip(known) {
             let (send, receive) = mpsc::channel(WAITING_MAX);
             let status = Arc::<StreamStatus>::default();
+            let stale = Arc::<Notify>::default();
+            tokio::spawn(keep_known(options.clone(), known, stale.clone()));
             tokio::spawn(follow(options, send, status.clone()));
             statuses.push(status);
             self.inputs.push(Input {
                 node,
                 receive,
+                stale,
                 waiting: VecDeque::new(),
                 begun: false,
                 connected: false,
@@ -393,6 +422,9 @@ impl Judge {
         match input.waiting.pop_front() {
             Some(FeedItem::Transaction(tx)) => {
                 input.newest = input.newest.max(tx.committed_at);
+                if tx.blind_spots.iter().any(|s| s.reason == BlindSpotReason::StaleSchema) {
+                    input.stale.notify_one();
+                }
                 self.verifier.observe(input.node, &tx, &mut self.reports);
                 let origin = self.nodes.by_server_id(tx.server_id);
                 let origin = origin.map(|origin| self.nodes[origin].name.as_str());

@@ -446,3 +446,317 @@ fn is_filled_up(nulls: &[u8], count: usize) -> bool {
 fn bit(bitmap: &[u8], at: usize) -> bool {
     bitmap.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        binlog::TablePlan,
+        model::{
+            BlindSpotReason, ColumnSchema, ColumnType, CommitTime, Coordinates, KeyPart,
+            TableSchema, UniqueSchema,
+        },
+    };
+    use std::sync::Arc;
+
+    const NAMES: [&str; 4] = ["id", "v", "n", "at"];
+    const DEFINITIONS: [&str; 4] = ["int(10) unsigned", "varchar(20)", "int(11)", "varchar(20)"];
+
+    /// A table map of `s.t (id INT PRIMARY KEY, v VARCHAR(20), n INT, at VARCHAR(20))`.
+    fn table_map(with_names: bool) -> Vec<u8> {
+        let mut body = b"\x01s\0\x01t\0\x04\x03\x0f\x03\x0f\x04\x50\0\x50\0\x0e".to_vec();
+        if with_names {
+            let names: Vec<u8> =
+                NAMES.iter().flat_map(|n| [&[n.len() as u8], n.as_bytes()].concat()).collect();
+            body.extend([4, names.len() as u8]);
+            body.extend(names);
+            body.extend([8, 1, 0]);
+        }
+        body
+    }
+
+    /// With a unique key `u (v, n)`.
+    fn known() -> TableSchema {
+        let column = |(name, definition): (&&str, &&str)| ColumnSchema {
+            name: (*name).to_owned(),
+            definition: (*definition).to_owned(),
+            collation: None,
+            collation_id: definition.starts_with("varchar").then_some(45),
+        };
+        let part = |column| KeyPart { column: Some(column), prefix: None };
+        TableSchema {
+            columns: NAMES.iter().zip(&DEFINITIONS).map(column).collect(),
+            primary_key: vec![part(0)],
+            unique_keys: vec![UniqueSchema {
+                name: "u".into(),
+                parts: vec![part(1), part(2)],
+                is_nullable: true,
+            }],
+        }
+    }
+
+    fn layout(with_names: bool, ignore: &[&str], known: Option<TableSchema>) -> Layout {
+        let plan = TablePlan {
+            rule_column: None,
+            ignore_columns: ignore.iter().map(|name| (*name).to_owned()).collect(),
+            known: known.map(Arc::new),
+        };
+        Layout::compile(&table_map(with_names), &|_| plan.clone()).expect("a table map")
+    }
+
+    /// A value of each column: none is not in the image, an empty one is NULL.
+    type Row<'a> = [Option<&'a [u8]>; 4];
+
+    const NULL: Option<&[u8]> = Some(b"");
+    const LEFT_OUT: Option<&[u8]> = None;
+
+    fn present(row: &Row<'_>) -> u8 {
+        0xf0 | (0..4).filter(|at| row[*at].is_some()).fold(0, |bits, at| bits | 1 << at)
+    }
+
+    fn image(row: &Row<'_>) -> Vec<u8> {
+        let values: Vec<&[u8]> = row.iter().flatten().copied().collect();
+        let is_value = |at: &usize| !values[*at].is_empty();
+        let nulls = (0..values.len()).filter(is_value).fold(0xff, |bits: u8, at| bits & !(1 << at));
+        [&[nulls][..], &values.concat()].concat()
+    }
+
+    fn body(rows: &[Row<'_>]) -> Vec<u8> {
+        let bitmaps: Vec<u8> = rows.iter().map(present).collect();
+        [&[4][..], &bitmaps, &rows.iter().flat_map(image).collect::<Vec<u8>>()].concat()
+    }
+
+    fn empty() -> Transaction {
+        Transaction {
+            gtid: None,
+            server_id: 1,
+            coordinates: Coordinates { file: "f".into(), start: 0, end: 0 },
+            committed_at: CommitTime::default(),
+            logged_at: None,
+            tables: vec![],
+            rows: vec![],
+            key_bytes: vec![],
+            rule_values: vec![],
+            unique_takes: vec![],
+            statements: vec![],
+            blind_spots: vec![],
+        }
+    }
+
+    fn try_walk(layout: &Layout, operation: Operation, body: &[u8]) -> (Transaction, u64) {
+        let mut tx = empty();
+        let event = RowsEvent::open(Bytes(body), operation, layout);
+        let walked = event.and_then(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx));
+        (tx, walked.unwrap_or(99))
+    }
+
+    fn walk(layout: &Layout, operation: Operation, rows: &[Row<'_>]) -> (Transaction, u64) {
+        try_walk(layout, operation, &body(rows))
+    }
+
+    #[track_caller]
+    fn update(layout: &Layout, before: Row<'_>, after: Row<'_>) -> RowChange {
+        let (tx, _) = walk(layout, Operation::Update, &[before, after]);
+        assert_eq!(tx.rows.len(), 1);
+        tx.rows[0]
+    }
+
+    const ID: Option<&[u8]> = Some(b"\x07\0\0\0");
+    const ONE: Option<&[u8]> = Some(b"\x03one");
+    const TWO: Option<&[u8]> = Some(b"\x03two");
+    const N: Option<&[u8]> = Some(b"\x0a\0\0\0");
+    const AT: Option<&[u8]> = Some(b"\x02at");
+    const LATER: Option<&[u8]> = Some(b"\x05later");
+
+    #[test]
+    fn an_image_without_what_did_not_change_has_the_hash_of_the_whole() {
+        let layout = layout(true, &[], None);
+        for (before, changed, after) in [
+            ([ID, ONE, N, AT], [LEFT_OUT, TWO, LEFT_OUT, LEFT_OUT], [ID, TWO, N, AT]),
+            ([ID, ONE, N, AT], [LEFT_OUT, NULL, LEFT_OUT, LATER], [ID, NULL, N, LATER]),
+            ([ID, NULL, NULL, AT], [LEFT_OUT, LEFT_OUT, N, LEFT_OUT], [ID, NULL, N, AT]),
+        ] {
+            let whole = update(&layout, before, after);
+            assert_eq!(update(&layout, before, changed), whole);
+            let RowState::Image(hash) = whole.after else { panic!("{whole:?}") };
+            assert_eq!(hash, xxh3_128(&image(&after)), "as the bytes of the whole image");
+        }
+    }
+
+    #[test]
+    fn an_image_that_leaves_columns_out_is_partial() {
+        let layout = layout(true, &[], None);
+        let only_key = [ID, LEFT_OUT, LEFT_OUT, LEFT_OUT];
+        let first = update(&layout, only_key, [LEFT_OUT, TWO, LEFT_OUT, LEFT_OUT]);
+        let other = update(&layout, only_key, [LEFT_OUT, ONE, LEFT_OUT, LEFT_OUT]);
+        let elsewhere = update(&layout, only_key, [LEFT_OUT, LEFT_OUT, LEFT_OUT, TWO]);
+        let parts = |state: RowState| match state {
+            RowState::Partial { columns, values } => (columns, values),
+            state => panic!("{state:?}"),
+        };
+        let [a, b, c] = [first, other, elsewhere].map(|row| parts(row.after));
+        assert!(a.0 == b.0 && a.1 != b.1, "{a:?} {b:?}");
+        assert!(a.0 != c.0 && a.1 == c.1, "{a:?} {c:?}");
+        assert_eq!(first.before, other.before);
+        assert_ne!(parts(first.before).0, a.0);
+        let keys = first.keys.expect("the key is in the before image");
+        assert_eq!(keys[0], keys[1]);
+    }
+
+    #[test]
+    fn columns_that_are_ignored_do_not_count() {
+        let plain = layout(true, &[], None);
+        let layout = layout(true, &["AT", "nothing"], None);
+        let early = update(&layout, [ID, ONE, N, AT], [ID, TWO, N, AT]);
+        let late = update(&layout, [ID, ONE, N, LATER], [ID, TWO, N, NULL]);
+        assert_eq!((early.before, early.after), (late.before, late.after));
+        assert!(matches!(early.after, RowState::Image(_)));
+        let without = update(&layout, [ID, ONE, N, LEFT_OUT], [ID, TWO, N, LEFT_OUT]);
+        assert_eq!((early.before, early.after), (without.before, without.after));
+        let merged = update(&layout, [ID, ONE, N, LEFT_OUT], [LEFT_OUT, TWO, LEFT_OUT, AT]);
+        assert_eq!(merged.after, early.after);
+        assert_ne!(early.after, update(&plain, [ID, ONE, N, AT], [ID, TWO, N, AT]).after);
+        assert_ne!(layout.table.shape, plain.table.shape);
+        assert!(layout.notes.is_empty());
+    }
+
+    #[test]
+    fn bits_that_stand_for_no_column_do_not_count() {
+        let layout = layout(true, &[], None);
+        let whole = body(&[[ID, ONE, N, AT]]);
+        let mut other = whole.clone();
+        assert_eq!(other[2], 0xf0, "the bits of NULLs");
+        other[2] = 0x50;
+        let state = |body: &[u8]| try_walk(&layout, Operation::Insert, body).0.rows[0].after;
+        assert_eq!(state(&whole), state(&other));
+    }
+
+    #[test]
+    fn inserts_and_updates_take_unique_values() {
+        let layout = layout(true, &[], Some(known()));
+        let takes = |operation, rows: &[Row<'_>]| {
+            let (tx, left_out) = walk(&layout, operation, rows);
+            (tx.unique_takes.len(), left_out)
+        };
+        use Operation::{Delete, Insert, Update};
+        let whole = [ID, ONE, N, AT];
+        for (operation, rows, expected) in [
+            (Insert, vec![whole], (1, 0)),
+            (Insert, vec![[ID, NULL, N, AT]], (0, 0)),
+            (Insert, vec![[ID, LEFT_OUT, LEFT_OUT, AT]], (0, 0)),
+            (Insert, vec![[ID, ONE, LEFT_OUT, AT]], (0, 1)),
+            (Delete, vec![whole], (0, 0)),
+            (Update, vec![whole, [ID, ONE, N, LATER]], (0, 0)),
+            (Update, vec![whole, [ID, TWO, N, AT]], (1, 0)),
+            (Update, vec![whole, [LEFT_OUT, TWO, LEFT_OUT, LEFT_OUT]], (1, 0)),
+            (Update, vec![whole, [ID, NULL, N, AT]], (0, 0)),
+            (Update, vec![[ID, NULL, N, AT], whole], (1, 0)),
+            (Update, vec![[ID, LEFT_OUT, LEFT_OUT, LEFT_OUT], [LEFT_OUT, TWO, N, AT]], (1, 0)),
+            (Update, vec![[ID, LEFT_OUT, LEFT_OUT, LEFT_OUT], [LEFT_OUT, TWO, None, AT]], (0, 1)),
+            (Update, vec![[ID, LEFT_OUT, LEFT_OUT, AT], [ID, LEFT_OUT, LEFT_OUT, AT]], (0, 0)),
+        ] {
+            assert_eq!(takes(operation, &rows), expected, "{operation:?} {rows:?}");
+        }
+        let (tx, _) = walk(&layout, Insert, &[whole]);
+        let take = tx.unique_takes[0];
+        assert_eq!((take.row, take.index), (0, 0));
+        let columns = &layout.table.unique_keys[0].columns;
+        let decoded = value::decode_key(&layout.table, columns, tx.key_bytes_of(&take.key));
+        let decoded = decoded.expect("a key").into_iter().map(|(n, v)| (n, v.to_json()));
+        let expected = [("v".to_owned(), "one".into()), ("n".to_owned(), 10.into())];
+        assert_eq!(decoded.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_unique_key_never_meets_the_primary_one_or_another() {
+        let mut known = known();
+        known.unique_keys[0].parts = known.primary_key.clone();
+        let other = UniqueSchema { name: "w".into(), ..known.unique_keys[0].clone() };
+        known.unique_keys.push(other);
+        let layout = layout(true, &[], Some(known));
+        let (tx, _) = walk(&layout, Operation::Insert, &[[ID, ONE, N, AT]]);
+        let mut hashes: Vec<u128> = tx.unique_takes.iter().map(|take| take.key.hash).collect();
+        hashes.push(tx.rows[0].keys.expect("a key")[0].hash);
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), 3);
+    }
+
+    #[test]
+    fn text_is_compared_as_its_collation_does_and_shown_as_it_is() {
+        let layout = layout(true, &[], Some(known()));
+        let take = |v: &[u8]| {
+            let (tx, _) = walk(&layout, Operation::Insert, &[[ID, Some(v), N, AT]]);
+            let key = tx.unique_takes[0].key;
+            (key.hash, tx.key_bytes_of(&key).to_vec())
+        };
+        let (ada, lower, other) = (take(b"\x03Ada"), take(b"\x04ada "), take(b"\x03Adb"));
+        assert_eq!(ada.0, lower.0);
+        assert_ne!(ada.1, lower.1);
+        assert_ne!(ada.0, other.0);
+    }
+
+    #[test]
+    fn the_schema_completes_what_the_log_leaves_out() {
+        let bare = layout(false, &["at"], None);
+        assert_eq!(bare.notes[0].0, BlindSpotReason::NoColumn);
+        assert!(bare.primary.is_none());
+        let layout = layout(false, &["at"], Some(known()));
+        assert!(layout.notes.is_empty() && layout.ignored == [false, false, false, true]);
+        let names = layout.table.columns.iter().map(|column| column.name.as_deref());
+        assert!(names.eq(NAMES.map(Some)));
+        assert_eq!(layout.table.primary_key, [0]);
+        let unsigned = ColumnType::Int { bytes: 4, unsigned: true };
+        assert_eq!(layout.table.columns[0].kind, unsigned);
+        let (tx, _) = walk(&layout, Operation::Insert, &[[Some(&[0xff; 4]), ONE, N, AT]]);
+        let key = tx.rows[0].keys.expect("a key")[0];
+        assert_eq!(tx.key_bytes_of(&key), [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_schema_of_another_time_is_not_used() {
+        let mut short = known();
+        short.columns.pop();
+        let mut renamed = known();
+        renamed.columns[3].name = "then".to_owned();
+        let mut other_type = known();
+        other_type.columns[1].definition = "bigint".to_owned();
+        for (with_names, known) in [(true, short), (true, renamed), (false, other_type)] {
+            let layout = layout(with_names, &[], Some(known));
+            assert!(layout.is_stale && layout.uniques.is_empty());
+            assert_eq!(layout.notes[0].0, BlindSpotReason::StaleSchema);
+            assert_eq!(layout.primary.is_some(), with_names, "what the log says stays");
+        }
+    }
+
+    #[test]
+    fn a_unique_key_of_prefixes_is_noted_and_left_out() {
+        let mut known = known();
+        known.unique_keys[0].parts[0].prefix = Some(10);
+        let layout = layout(true, &[], Some(known));
+        assert_eq!(layout.notes[0].0, BlindSpotReason::NoKey);
+        assert!(layout.uniques.is_empty() && layout.table.unique_keys.is_empty());
+    }
+
+    #[test]
+    fn no_row_event_panics() {
+        let layouts = [layout(true, &["at"], Some(known())), layout(false, &[], Some(known()))];
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        for round in 0..60_000_u64 {
+            let mut next = || {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random
+            };
+            let mut body: Vec<u8> = (0..next() % 60).map(|_| next() as u8 % 12).collect();
+            if let Some(count) = body.first_mut() {
+                *count = 4;
+            }
+            let operation = [Operation::Insert, Operation::Update, Operation::Delete];
+            let layout = &layouts[(round % 2) as usize];
+            let (tx, _) = try_walk(layout, operation[(round % 3) as usize], &body);
+            assert!(tx.rows.len() <= body.len() && tx.key_bytes.len() <= body.len() * 8);
+        }
+    }
+}
