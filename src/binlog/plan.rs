@@ -89,7 +89,8 @@ impl Described {
 
     fn why_stale(&self, known: &TableSchema) -> Option<String> {
         let (log, schema) = (self.columns.len(), known.columns.len());
-        if log != schema {
+        let hidden = self.columns.get(schema..).unwrap_or_default();
+        if log < schema || !hidden.iter().all(is_hidden) {
             return Some(format!("{schema} columns in the schema, {log} in the log"));
         }
         let differs = self.columns.iter().zip(&known.columns).position(|(column, known)| {
@@ -98,4 +99,13 @@ impl Described {
         })?;
         Some(format!("column {} is another in the schema than in the log", differs + 1))
     }
+}
+
+/// Whether MariaDB logs the column and `information_schema` does not list it: of tables with system
+/// versioning, and with unique keys of BLOB or TEXT. They come last.
+fn is_hidden(column: &Column) -> bool {
+    let is_hidden = |name: &String| {
+        matches!(name.as_str(), "row_start" | "row_end") || name.starts_with("DB_ROW_HASH_")
+    };
+    column.name.as_ref().is_some_and(is_hidden)
 }

@@ -266,7 +266,12 @@ pub(super) fn fold_key(
             ColumnType::String { collation, .. } | ColumnType::Blob { collation, .. } => {
                 let start = out.len();
                 out.extend_from_slice(&[0; 4]);
-                weakest = weakest.max(fold(collation, payload, out));
+                let fold = fold(collation, payload, out);
+                if fold == Fold::Same {
+                    out.truncate(start + 4);
+                    out.extend_from_slice(payload);
+                }
+                weakest = weaker(weakest, fold);
                 let length = u32::try_from(out.len() - start - 4);
                 let length = length.map_err(|_| ValueError::Malformed)?.to_le_bytes();
                 out[start..start + 4].copy_from_slice(&length);
@@ -279,6 +284,14 @@ pub(super) fn fold_key(
         }
     }
     Ok(weakest)
+}
+
+fn weaker(one: Fold, other: Fold) -> Fold {
+    match (one, other) {
+        (Fold::Unsure, _) | (_, Fold::Unsure) => Fold::Unsure,
+        (Fold::Exact, _) | (_, Fold::Exact) => Fold::Exact,
+        (Fold::Same, Fold::Same) => Fold::Same,
+    }
 }
 
 /// The columns of a key in its canonical bytes: place, column, and bytes without their length.
