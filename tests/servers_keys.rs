@@ -6,9 +6,14 @@
 mod support;
 
 use std::{
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::Arc,
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -46,7 +51,8 @@ fn configure(lab: &Lab) -> PathBuf {
         )
     };
     let path = lab.dir().join("twinlog.toml");
-    std::fs::write(&path, lab.nodes().iter().map(node).collect::<String>()).unwrap();
+    let nodes: String = lab.nodes().iter().map(node).collect();
+    std::fs::write(&path, nodes + "[watch]\nlisten = \"127.0.0.1:0\"\n").unwrap();
     path
 }
 
@@ -187,6 +193,77 @@ fn two_inserts_that_clash_on_a_unique_key_take_one_value() {
         assert_ne!(a[0], b[0], "{server:?}: another code");
         assert_eq!(a[1], b[1], "{server:?}: the same mail");
     }
+}
+
+/// A watch, ended with its value.
+struct Watch(Child, Receiver<String>);
+
+impl Watch {
+    /// Starts it; what it writes comes line by line, findings and log alike.
+    fn start(config: &Path) -> Watch {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twinlog"));
+        command.args(["watch", "--config", config.to_str().unwrap()]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (send, lines) = channel();
+        let (findings, log) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let pipes: [Box<dyn Read + Send>; 2] = [Box::new(findings), Box::new(log)];
+        for (pipe, send) in pipes.into_iter().zip([send.clone(), send]) {
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    // The test may have seen enough.
+                    let _ = send.send(line);
+                }
+            });
+        }
+        Watch(child, lines)
+    }
+
+    fn until(&self, words: &[&str]) -> String {
+        let mut seen = Vec::new();
+        loop {
+            let Ok(line) = self.1.recv_timeout(Duration::from_secs(60)) else {
+                panic!("no {words:?} in {seen:#?}");
+            };
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+            seen.push(line);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // It may have ended by itself; then nothing is left to be done.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn watch_asks_for_keys_and_asks_again_when_a_table_has_changed() {
+    let metadata = "--binlog-row-metadata=MINIMAL".to_owned();
+    let options = LabOptions { options: vec![metadata], ..LabOptions::default() };
+    let lab = Lab::start(Server::MariaDb, options);
+    lab.sql("a", TABLES);
+    lab.settle();
+    let watch = Watch::start(&configure(&lab));
+    for _ in 0..2 {
+        watch.until(&["following"]);
+    }
+    lab.stop_replication();
+    for node in ["a", "b"] {
+        lab.sql(node, "INSERT INTO shop.customer VALUES (7, NULL, 'x', 'eu', 1, NULL);");
+    }
+    let found = watch.until(&["\"write_conflict\""]);
+    assert!(found.contains("\"key\":{\"id\":7}"), "{found}");
+    lab.sql("a", "ALTER TABLE shop.customer ADD COLUMN more INT;");
+    lab.sql("a", "INSERT INTO shop.customer VALUES (8, NULL, 'y', 'eu', 1, NULL, 2);");
+    watch.until(&["asked for its tables again"]);
+    lab.sql("a", "INSERT INTO shop.customer VALUES (9, NULL, 'z', 'eu', 1, NULL, 2);");
+    lab.sql("b", "INSERT INTO shop.customer VALUES (9, NULL, 'z', 'eu', 1, NULL);");
+    let found = watch.until(&["\"write_conflict\""]);
+    assert!(found.contains("\"key\":{\"id\":9}"), "{found}");
 }
 
 /// Without a key, MINIMAL logs rows as MariaDB's FULL_NODUP does all: whole, then what changed.

@@ -214,8 +214,9 @@ async fn keep_known(options: LiveOptions, known: Known, stale: Arc<Notify>) {
         stale.notified().await;
         match table_schemas(&options).await {
             Ok(tables) => {
-                info!(node = options.node, tables = tables.len(), "asked for its tables again");
+                let count = tables.len();
                 *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
+                info!(node = options.node, tables = count, "asked for its tables again");
             }
             Err(error) => warn!(node = options.node, "cannot ask for its tables: {error}"),
         }
