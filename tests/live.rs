@@ -10,6 +10,7 @@ use std::{path::Path, process::Command, sync::Arc, time::Duration};
 use support::lab::{Lab, Server};
 use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 use twinlog::{
+    binlog::TablePlan,
     config::{MysqlUrl, PasswordSource, Secret, TlsConfig, TlsMode},
     feed::{
         FeedError, FeedItem, FileFeed,
@@ -40,7 +41,7 @@ fn options(lab: &Lab, node: &str, start: LiveStart) -> LiveOptions {
         tls: TlsConfig { mode: TlsMode::Off, ca: None },
         replica_server_id: 4_294_900_001,
         start,
-        rule_column: Arc::new(|_| None),
+        plans: Arc::new(|_| TablePlan::default()),
     }
 }
 
@@ -140,7 +141,7 @@ fn from_files(node: &str, directory: &Path) -> (GtidSet, Vec<Transaction>) {
         }
         true
     };
-    FileFeed::new(node, Arc::new(|_| None)).run(&files, deliver).unwrap();
+    FileFeed::new(node, Arc::new(|_| TablePlan::default())).run(&files, deliver).unwrap();
     (begin.unwrap(), transactions)
 }
 

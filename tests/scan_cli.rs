@@ -508,3 +508,20 @@ fn an_incident_outside_a_transaction_is_told() {
     let count = |reason| findings.iter().filter(|finding| finding["reason"] == reason).count();
     assert_eq!((count("incident"), count("anonymous")), (1, 0), "{}{}", ran.stdout, ran.stderr);
 }
+
+#[test]
+fn a_file_that_is_no_schema_is_refused_with_what_to_write() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("schema.json");
+    let (file, a) = (path.display().to_string(), format!("a={}", dir.path().display()));
+    let scan = || twinlog(&["scan", "--schema", &file, &a]);
+    scan().assert_fails(2, &[&file, "cannot be read", "hint: write it with: twinlog schema"]);
+    fs::write(&path, "[nodes.a]").expect("a file");
+    scan().assert_fails(2, &[&file, "this is no schema file", "hint: write it with"]);
+    fs::write(&path, "{\"twinlog_schema\": 2}").expect("a file");
+    scan().assert_fails(2, &[&file, "schema version 2"]);
+    let config = dir.path().join("twinlog.toml");
+    fs::write(&config, "[nodes.a]\n").expect("a file");
+    let schema = twinlog(&["schema", "--config", &config.display().to_string()]);
+    schema.assert_fails(2, &["nodes.a has no url", "hint: url ="]);
+}

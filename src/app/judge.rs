@@ -1,12 +1,16 @@
 //! What scan and watch share: a verifier made from a configuration.
 
 use crate::{
-    binlog::RuleColumn,
-    config::Config,
+    binlog::{TablePlan, TablePlans},
+    config::{Config, table_pattern},
     engine::{Ownership, Settings, Verifier},
-    model::{Nodes, OwnershipRule, Unlisted},
+    model::{Nodes, OwnershipRule, TableSchemas, Unlisted},
 };
-use std::{sync::Arc, time::Duration};
+use globset::{GlobSet, GlobSetBuilder};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 /// A verifier of these nodes, by the configuration's rules; `open_keys_max` where it is not the
 /// usual bound.
@@ -27,10 +31,35 @@ pub(super) fn verifier(
     Ok(Verifier::new(nodes, ownership, settings))
 }
 
-/// Which column of which table the readers have to decode.
-pub(super) fn rule_column(config: &Config) -> anyhow::Result<RuleColumn> {
+/// What is known of one server's tables; `watch` may come to know more while a reader reads.
+pub(super) type Known = Arc<RwLock<TableSchemas>>;
+
+/// What a reader has to know of tables: the configuration's rules, and what their server knows.
+pub(super) fn table_plans(config: &Config, known: Known) -> anyhow::Result<TablePlans> {
     let ownership = ownership(&config.ownership, config.unlisted)?;
-    Ok(Arc::new(move |table: &str| ownership.column_of(table).map(str::to_owned)))
+    let ignored = ignored_columns(config)?;
+    Ok(Arc::new(move |table: &str| TablePlan {
+        rule_column: ownership.column_of(table).map(str::to_owned),
+        ignore_columns: ignored
+            .iter()
+            .filter(|(tables, _)| tables.is_match(table))
+            .flat_map(|(_, columns)| columns.iter().cloned())
+            .collect(),
+        known: known.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned(),
+    }))
+}
+
+/// The columns that are not compared, by the tables they belong to.
+fn ignored_columns(config: &Config) -> anyhow::Result<Vec<(GlobSet, Vec<String>)>> {
+    let compile = |(patterns, columns): &(Vec<String>, Vec<String>)| {
+        let mut tables = GlobSetBuilder::new();
+        for pattern in patterns {
+            let glob = table_pattern(pattern).map_err(|error| anyhow::anyhow!("{error}"))?;
+            tables.add(glob);
+        }
+        Ok((tables.build()?, columns.clone()))
+    };
+    config.ignore_columns.iter().map(compile).collect()
 }
 
 fn ownership(rules: &[OwnershipRule], unlisted: Unlisted) -> anyhow::Result<Ownership> {

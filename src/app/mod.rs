@@ -5,4 +5,5 @@ pub mod findings;
 mod judge;
 mod keep;
 pub mod scan;
+pub mod schema;
 pub mod watch;

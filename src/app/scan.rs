@@ -1,8 +1,8 @@
 //! The one-shot scan over historical binlogs.
 
-use super::judge::{rule_column, verifier};
+use super::judge::{table_plans, verifier};
 use crate::{
-    config::Config,
+    config::{Config, SchemaFile},
     engine::{Report, Verifier},
     feed::{BinlogFile, FeedError, FeedItem, FileFeed, file_server_ids, resolve_source},
     model::{CommitTime, Finding, Node, NodeIndex, Nodes},
@@ -10,7 +10,10 @@ use crate::{
 use std::{
     collections::VecDeque,
     path::PathBuf,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc, RwLock,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
 };
 
@@ -21,6 +24,8 @@ pub struct ScanInput {
     pub sources: Vec<(String, PathBuf)>,
     /// Rules and names.
     pub config: Config,
+    /// What the servers know of their tables, and their logs may not say.
+    pub schema: Option<SchemaFile>,
 }
 
 /// Why a scan could not start.
@@ -39,6 +44,7 @@ pub struct Scan {
     nodes: Nodes,
     streams: Vec<(NodeIndex, Vec<BinlogFile>)>,
     config: Config,
+    schema: SchemaFile,
 }
 
 /// What a scan tells while it runs.
@@ -86,7 +92,7 @@ impl Scan {
         check_ids(&nodes)?;
         let nodes = Nodes::new(nodes);
         let streams = nodes.indices().zip(files).filter(|(_, files)| !files.is_empty()).collect();
-        Ok(Scan { nodes, streams, config })
+        Ok(Scan { nodes, streams, config, schema: input.schema.unwrap_or_default() })
     }
 
     /// The nodes, with the server ids learned.
@@ -106,13 +112,17 @@ impl Scan {
     /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::errors`].
     pub fn run(self, sink: &mut impl ScanSink) -> anyhow::Result<ScanEnd> {
         let mut verifier = verifier(&self.config, self.nodes.clone(), None)?;
-        let rule_column = rule_column(&self.config)?;
         let (mut errors, mut bytes) = (Vec::new(), 0);
+        let feed = |(node, _): &(NodeIndex, _)| {
+            let name = &self.nodes[*node].name;
+            let known = Arc::new(RwLock::new(self.schema.tables_of(name)));
+            Ok(FileFeed::new(name, table_plans(&self.config, known)?))
+        };
+        let feeds = self.streams.iter().map(feed).collect::<anyhow::Result<Vec<_>>>()?;
         thread::scope(|scope| {
             let mut inputs = Vec::new();
-            for (node, files) in &self.streams {
+            for ((node, files), mut feed) in self.streams.iter().zip(feeds) {
                 let (send, receive) = sync_channel(BATCHES_MAX);
-                let mut feed = FileFeed::new(&self.nodes[*node].name, rule_column.clone());
                 scope.spawn(move || {
                     let mut batch = Batch::default();
                     let result = feed.run(files, |item, bytes| batch.add(item, bytes, &send));

@@ -2,8 +2,9 @@
 
 use super::{
     filter::{Fate, Filter},
-    judge::{rule_column, verifier},
+    judge::{Known, table_plans, verifier},
     keep::Keeper,
+    schema::live_options_of,
 };
 use crate::{
     binlog::event,
@@ -13,12 +14,12 @@ use crate::{
         FeedError, FeedItem,
         live::{
             DropReason, LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus, follow,
-            server_facts,
+            server_facts, table_schemas,
         },
     },
     http::{self, Shared},
     metrics::Metrics,
-    model::{CommitTime, Coordinates, Finding, GtidSet, NodeIndex, Nodes},
+    model::{BlindSpotReason, CommitTime, Coordinates, Finding, GtidSet, NodeIndex, Nodes},
     store::{Checkpoint, Store, StoreError},
 };
 use futures_util::FutureExt;
@@ -26,13 +27,16 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc},
+};
 use tracing::{error, info, warn};
 
 /// What a watch tells while it runs.
@@ -68,6 +72,8 @@ const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
 /// No finding depends on it: it only keeps the streams in step, and so what is held small.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a server is left alone that was asked for its tables.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Keys of open transactions held at most: a daemon beside production stays small.
 const OPEN_KEYS_MAX: usize = 5_000_000;
 
@@ -80,16 +86,19 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let listen = config.watch.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| WatchError::Listen(listen, error))?;
-    let options = live_options(&config)?;
+    let known: Vec<Known> = config.nodes.iter().map(|_| Known::default()).collect();
+    let options = live_options(&config, &known)?;
     let store = config.watch.store.as_deref().map(Store::open).transpose()?;
     if store.is_none() {
         info!("no watch.store in {}: nothing is remembered over a restart", config.origin);
     }
     let mut nodes = Vec::new();
     let mut facts = Vec::new();
-    for (of, options) in config.nodes.iter().zip(&options) {
+    for ((of, options), known) in config.nodes.iter().zip(&options).zip(&known) {
         let found = server_facts(options).await?;
-        report_facts(&of.name, &found);
+        let tables = table_schemas(options).await?;
+        report_facts(&of.name, &found, tables.len());
+        *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
         let mut node = of.to_node(true);
         learn(&mut node, &found)?;
         nodes.push(node);
@@ -99,7 +108,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     check_ids(&nodes, &config)?;
     let mut judge = Judge::new(&config, nodes, filter, store)?;
     judge.note_settings(&facts, sink);
-    let statuses = judge.follow_all(options);
+    let statuses = judge.follow_all(options, known);
     let _server = tokio::spawn(http::serve(listener, judge.shared(statuses)));
     info!(address = %listen, "serving /metrics and /healthz");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -113,24 +122,15 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     Ok(())
 }
 
-fn live_options(config: &Config) -> Result<Vec<LiveOptions>, WatchError> {
+fn live_options(config: &Config, known: &[Known]) -> Result<Vec<LiveOptions>, WatchError> {
     if config.nodes.len() < 2 {
         let problem = format!("{}: watch needs two or more nodes", config.origin);
         return Err(WatchError::Usage(format!("{problem}\n  hint: name them as [nodes.NAME]")));
     }
-    let rule_column = rule_column(config)?;
-    let options = |of: &NodeConfig| {
-        let url = of.url.clone().ok_or_else(|| {
-            WatchError::Usage(format!(
-                "{}: nodes.{} has no url\n  hint: url = \"mysql://twinlog@host:3306\"",
-                config.origin, of.name
-            ))
-        })?;
-        let password = of.password.as_ref().map(|password| password.read()).transpose();
-        let password = password.map_err(|error| {
-            WatchError::Usage(format!("{}: nodes.{}: {error}", config.origin, of.name))
-        })?;
-        let start = match &config.watch.start {
+    let options = |(of, known): (&NodeConfig, &Known)| {
+        let plans = table_plans(config, known.clone())?;
+        let mut options = live_options_of(config, of, plans).map_err(WatchError::Usage)?;
+        options.start = match &config.watch.start {
             Start::Now => LiveStart::Now,
             Start::Earliest => LiveStart::Earliest,
             Start::At(places) => match places.get(&of.name) {
@@ -138,27 +138,19 @@ fn live_options(config: &Config) -> Result<Vec<LiveOptions>, WatchError> {
                 None => LiveStart::Now,
             },
         };
-        let node = config.node(&of.name).expect("it is one of them");
-        Ok(LiveOptions {
-            node: of.name.clone(),
-            url,
-            password,
-            tls: of.effective_tls(),
-            replica_server_id: config.replica_server_id(node),
-            start,
-            rule_column: rule_column.clone(),
-        })
+        Ok(options)
     };
-    config.nodes.iter().map(options).collect()
+    config.nodes.iter().zip(known).map(options).collect()
 }
 
-fn report_facts(node: &str, facts: &ServerFacts) {
+fn report_facts(node: &str, facts: &ServerFacts, tables: usize) {
     info!(
         node,
         version = facts.version,
         server_id = facts.server_id,
         row_image = facts.row_image,
         row_metadata = facts.row_metadata,
+        tables,
         "connected"
     );
     if facts.binlog_format != "ROW" {
@@ -167,11 +159,18 @@ fn report_facts(node: &str, facts: &ServerFacts) {
             "binlog_format={}: rows written by statements are blind spots", facts.binlog_format
         );
     }
+    if tables == 0 {
+        warn!(
+            node,
+            "the account sees no tables, so unique keys are not known: on the server, GRANT \
+             SELECT on the tables that are written"
+        );
+    }
     if facts.row_metadata != "FULL" {
         warn!(
             node,
-            "binlog_row_metadata={}: the log names no keys, so conflicts cannot be seen; \
-             set binlog_row_metadata=FULL",
+            "binlog_row_metadata={}: the log names no keys; they are taken from the tables as they \
+             are now, where the account sees them. Set binlog_row_metadata=FULL",
             facts.row_metadata
         );
     }
@@ -218,10 +217,28 @@ fn check_ids(nodes: &Nodes, config: &Config) -> Result<(), WatchError> {
     Ok(())
 }
 
+/// Asks a server for its tables again whenever they are found to have changed, now and then.
+async fn keep_known(options: LiveOptions, known: Known, stale: Arc<Notify>) {
+    loop {
+        stale.notified().await;
+        match table_schemas(&options).await {
+            Ok(tables) => {
+                let count = tables.len();
+                *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
+                info!(node = options.node, tables = count, "asked for its tables again");
+            }
+            Err(error) => warn!(node = options.node, "cannot ask for its tables: {error}"),
+        }
+        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
 /// One node's stream, at the judge.
 struct Input {
     node: NodeIndex,
     receive: mpsc::Receiver<LiveEvent>,
+    /// What is known of the server's tables is not what its log shows.
+    stale: Arc<Notify>,
     waiting: VecDeque<FeedItem>,
     begun: bool,
     connected: bool,
@@ -292,16 +309,23 @@ impl Judge {
     }
 
     /// Starts to follow every node.
-    fn follow_all(&mut self, options: Vec<LiveOptions>) -> Vec<Arc<StreamStatus>> {
+    fn follow_all(
+        &mut self,
+        options: Vec<LiveOptions>,
+        known: Vec<Known>,
+    ) -> Vec<Arc<StreamStatus>> {
         let mut statuses = Vec::new();
-        for (node, options) in self.nodes.indices().zip(options) {
+        for ((node, options), known) in self.nodes.indices().zip(options).zip(known) {
             let (send, receive) = mpsc::channel(WAITING_MAX);
             let status = Arc::<StreamStatus>::default();
+            let stale = Arc::<Notify>::default();
+            tokio::spawn(keep_known(options.clone(), known, stale.clone()));
             tokio::spawn(follow(options, send, status.clone()));
             statuses.push(status);
             self.inputs.push(Input {
                 node,
                 receive,
+                stale,
                 waiting: VecDeque::new(),
                 begun: false,
                 connected: false,
@@ -439,6 +463,9 @@ impl Judge {
         match input.waiting.pop_front() {
             Some(FeedItem::Transaction(tx)) => {
                 input.newest = input.newest.max(tx.committed_at);
+                if tx.blind_spots.iter().any(|s| s.reason == BlindSpotReason::StaleSchema) {
+                    input.stale.notify_one();
+                }
                 self.verifier.observe(input.node, &tx, &mut self.reports);
                 let origin = self.nodes.by_server_id(tx.server_id);
                 let origin = origin.map(|origin| self.nodes[origin].name.as_str());

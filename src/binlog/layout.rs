@@ -1,9 +1,12 @@
 //! Table maps, compiled: how to step over each column of a row image.
 
-use super::bytes::{Bytes, Short};
-use crate::model::{Column, ColumnType, Table, TableId};
+use super::{
+    bytes::{Bytes, Short},
+    plan::{BINARY, Described, TablePlan},
+};
+use crate::model::{BlindSpotReason, Column, ColumnType, Table, TableId};
 use std::sync::Arc;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// How many bytes a column takes in a row image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,14 +22,41 @@ pub(crate) enum Step {
 pub(crate) struct Layout {
     pub(crate) table: Arc<Table>,
     pub(crate) steps: Vec<Step>,
-    /// Per column its place in the primary key, or [`NOT_IN_KEY`].
-    pub(crate) key_place: Vec<u8>,
-    /// The column that a row ownership rule asks for.
-    pub(crate) rule_column: Option<usize>,
+    /// Per column the slot in which the walker notes where it stands, or [`NO_SLOT`].
+    pub(crate) slots: Vec<u32>,
+    /// How many columns have a slot.
+    pub(crate) slot_count: usize,
+    /// The primary key; `None` where none is known.
+    pub(crate) primary: Option<KeyPlan>,
+    /// The table's `unique_keys`, at the same places.
+    pub(crate) uniques: Vec<KeyPlan>,
+    /// The column that a row ownership rule asks for, and its slot.
+    pub(crate) rule: Option<(usize, u32)>,
+    /// Per column whether it is left out of comparison; empty where none is.
+    pub(crate) ignored: Vec<bool>,
+    /// What cannot be judged on rows of this table.
+    pub(crate) notes: Vec<(BlindSpotReason, String)>,
+    /// The schema that is known does not fit; a later one may.
+    pub(crate) is_stale: bool,
 }
 
-/// A column outside the primary key.
-pub(crate) const NOT_IN_KEY: u8 = u8::MAX;
+/// A column that the walker only steps over.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
+/// How a key is put together and hashed.
+#[derive(Debug)]
+pub(crate) struct KeyPlan {
+    /// Places of its columns in the table, in key order.
+    pub(crate) columns: Vec<u16>,
+    /// Their slots.
+    pub(crate) slots: Vec<u32>,
+    /// What sets its hashes apart from those of other keys and tables.
+    pub(crate) seed: u64,
+    /// It has text, which its collation may take for equal to other text.
+    pub(crate) has_text: bool,
+    /// A column of it may be NULL.
+    pub(crate) is_nullable: bool,
+}
 
 /// Why a table map cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -72,13 +102,10 @@ mod wire {
     pub(super) const GEOMETRY: u8 = 255;
 }
 
-/// The collation id of binary strings.
-const BINARY: u16 = 63;
-
 impl Layout {
     /// Compiles the body of a table map event, without the table id and flags.
     ///
-    /// `rule_column` names the column that a row ownership rule asks for, given `schema.table`.
+    /// `plan` gives what is to be known beside it, by `schema.table`.
     ///
     /// # Errors
     /// [`LayoutError`]; never panics, and allocates no more than a few times the event's length.
@@ -87,7 +114,7 @@ impl Layout {
     /// `Table_map_event` in MySQL's rows_event.h, `Table_map_log_event` in MariaDB's.
     pub(crate) fn compile(
         body: &[u8],
-        rule_column: &dyn Fn(&str) -> Option<String>,
+        plan: &dyn Fn(&str) -> TablePlan,
     ) -> Result<Layout, LayoutError> {
         let mut bytes = Bytes(body);
         let schema = name(&mut bytes)?;
@@ -100,36 +127,98 @@ impl Layout {
         let mut columns: Vec<Column> =
             kinds?.into_iter().map(|kind| Column { name: None, kind }).collect();
         bytes.take(count.div_ceil(8))?;
-        let primary_key = read_optional_metadata(bytes, types, &mut columns)?;
-        Ok(Self::of(schema, table, columns, primary_key, rule_column))
+        let metadata = read_optional_metadata(bytes, types, &mut columns)?;
+        let plan = plan(&format!("{schema}.{table}"));
+        let mut described = Described::by_log(columns, metadata.primary_key);
+        if let Some(known) = &plan.known {
+            described.complete(known, metadata.has_signs);
+        }
+        Ok(Self::of(schema, table, described, &plan))
     }
 
-    fn of(
-        schema: String,
-        name: String,
-        columns: Vec<Column>,
-        primary_key: Vec<u16>,
-        rule_column: &dyn Fn(&str) -> Option<String>,
-    ) -> Layout {
-        let steps: Vec<Step> = columns.iter().map(|column| step(&column.kind)).collect();
-        let mut key_place = vec![NOT_IN_KEY; columns.len()];
-        for (place, column) in primary_key.iter().enumerate() {
-            key_place[usize::from(*column)] = place as u8;
+    fn of(schema: String, name: String, described: Described, plan: &TablePlan) -> Layout {
+        let ignored = ignored(&described, plan);
+        let has_names = described.has_names();
+        let Described { columns, mut primary_key, unique_keys, mut notes, is_stale } = described;
+        if !has_names && !plan.ignore_columns.is_empty() {
+            let detail = "the log does not name the columns that are not to be compared";
+            notes.push((BlindSpotReason::NoColumn, detail.to_owned()));
         }
+        // Keys have at most 16 columns on MySQL, 32 on MariaDB.
+        primary_key.truncate(KEY_COLUMNS_MAX);
         let id = TableId::of(&schema, &name);
-        let (unique_keys, shape) = (Vec::new(), shape(&steps));
-        let table = Table { id, schema, name, columns, primary_key, unique_keys, shape };
-        let wanted = rule_column(&table.full_name());
-        let rule_column = wanted.and_then(|wanted| {
-            let same = |name: &String| name.eq_ignore_ascii_case(&wanted);
-            table.columns.iter().position(|column| column.name.as_ref().is_some_and(same))
+        let seed = id.0 as u64;
+        let mut slots = Slots(vec![NO_SLOT; columns.len()], 0);
+        let primary = (!primary_key.is_empty())
+            .then(|| KeyPlan::new(&primary_key, seed, false, &columns, &mut slots));
+        let uniques = unique_keys.iter().map(|(key, is_nullable)| {
+            let seed = xxh3_64_with_seed(key.name.as_bytes(), seed);
+            KeyPlan::new(&key.columns, seed, *is_nullable, &columns, &mut slots)
         });
-        Layout { table: Arc::new(table), steps, key_place, rule_column }
+        let uniques = uniques.collect();
+        let rule = plan.rule_column.as_ref().and_then(|wanted| {
+            let column = columns.iter().position(|column| is_named(column, wanted))?;
+            Some((column, slots.of(column)))
+        });
+        let steps: Vec<Step> = columns.iter().map(|column| step(&column.kind)).collect();
+        let unique_keys = unique_keys.into_iter().map(|(key, _)| key).collect();
+        let shape = shape(&steps, &ignored);
+        let table = Table { id, schema, name, columns, primary_key, unique_keys, shape };
+        let (table, Slots(slots, slot_count)) = (Arc::new(table), slots);
+        Layout { table, steps, slots, slot_count, primary, uniques, rule, ignored, notes, is_stale }
     }
 }
 
-/// A hash of how a row image is laid out.
-fn shape(steps: &[Step]) -> u32 {
+/// Columns of a key at most.
+const KEY_COLUMNS_MAX: usize = 32;
+
+/// Slots as they are given out, and how many were.
+struct Slots(Vec<u32>, usize);
+
+impl Slots {
+    fn of(&mut self, column: usize) -> u32 {
+        let slot = &mut self.0[column];
+        if *slot == NO_SLOT {
+            *slot = self.1 as u32;
+            self.1 += 1;
+        }
+        *slot
+    }
+}
+
+impl KeyPlan {
+    fn new(
+        key: &[u16],
+        seed: u64,
+        is_nullable: bool,
+        columns: &[Column],
+        slots: &mut Slots,
+    ) -> Self {
+        let is_text = |column: &u16| match columns[usize::from(*column)].kind {
+            ColumnType::String { collation, .. } | ColumnType::Blob { collation, .. } => {
+                collation != Some(BINARY)
+            }
+            _ => false,
+        };
+        let has_text = key.iter().any(is_text);
+        let slots = key.iter().map(|column| slots.of(usize::from(*column))).collect();
+        KeyPlan { columns: key.to_vec(), slots, seed, has_text, is_nullable }
+    }
+}
+
+fn is_named(column: &Column, wanted: &str) -> bool {
+    column.name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+}
+
+/// Per column whether it is left out of comparison; empty where none is.
+fn ignored(described: &Described, plan: &TablePlan) -> Vec<bool> {
+    let ignored = |column: &Column| plan.ignore_columns.iter().any(|name| is_named(column, name));
+    let columns: Vec<bool> = described.columns.iter().map(ignored).collect();
+    if columns.contains(&true) { columns } else { Vec::new() }
+}
+
+/// A hash of how the columns of a row image are laid out, and which of them are not compared.
+fn shape(steps: &[Step], ignored: &[bool]) -> u32 {
     let mut hash = Xxh3::new();
     for step in steps {
         let (kind, bytes) = match *step {
@@ -138,6 +227,9 @@ fn shape(steps: &[Step]) -> u32 {
         };
         hash.update(&[kind]);
         hash.update(&bytes.to_le_bytes());
+    }
+    for column in ignored {
+        hash.update(&[u8::from(*column)]);
     }
     hash.digest() as u32
 }
@@ -269,7 +361,15 @@ fn digit_bytes(digits: u8) -> u16 {
     u16::from(digits / 9) * 4 + REST[usize::from(digits % 9)]
 }
 
-/// Reads the optional metadata into the columns; gives the primary key's columns.
+/// What the optional metadata says beside the columns themselves.
+#[derive(Default)]
+struct Metadata {
+    primary_key: Vec<u16>,
+    /// It says which numbers have a sign.
+    has_signs: bool,
+}
+
+/// Reads the optional metadata into the columns.
 ///
 /// # Source
 /// `Optional_metadata_field_type` in MySQL's rows_event.h; the same numbers in MariaDB 10.5.
@@ -277,13 +377,16 @@ fn read_optional_metadata(
     mut bytes: Bytes<'_>,
     types: &[u8],
     columns: &mut [Column],
-) -> Result<Vec<u16>, Short> {
-    let mut primary_key = Vec::new();
+) -> Result<Metadata, Short> {
+    let mut metadata = Metadata::default();
     while !bytes.is_empty() {
         let kind = bytes.u8()?;
         let mut field = Bytes(bytes.lenenc_bytes()?);
         match kind {
-            1 => read_signedness(field.0, types, columns),
+            1 => {
+                read_signedness(field.0, types, columns);
+                metadata.has_signs = true;
+            }
             2 => read_default_collation(&mut field, columns)?,
             3 => {
                 for column in columns.iter_mut().filter(|column| is_text(&column.kind)) {
@@ -298,7 +401,7 @@ fn read_optional_metadata(
             }
             8 => {
                 while !field.is_empty() {
-                    primary_key.push(key_column(field.lenenc()?, columns)?);
+                    metadata.primary_key.push(key_column(field.lenenc()?, columns)?);
                 }
             }
             9 => {
@@ -306,19 +409,17 @@ fn read_optional_metadata(
                 // values would not show it. The table counts as one without a known key.
                 let mut whole = true;
                 while !field.is_empty() {
-                    primary_key.push(key_column(field.lenenc()?, columns)?);
+                    metadata.primary_key.push(key_column(field.lenenc()?, columns)?);
                     whole &= field.lenenc()? == 0;
                 }
                 if !whole {
-                    primary_key.clear();
+                    metadata.primary_key.clear();
                 }
             }
             _ => {}
         }
     }
-    // Keys have at most 16 columns on MySQL, 32 on MariaDB.
-    primary_key.truncate(usize::from(NOT_IN_KEY));
-    Ok(primary_key)
+    Ok(metadata)
 }
 
 fn key_column(number: u64, columns: &[Column]) -> Result<u16, Short> {

@@ -11,6 +11,7 @@ mod definition;
 pub mod event;
 mod gtid;
 mod layout;
+mod plan;
 mod reader;
 mod rows;
 mod statement;
@@ -19,4 +20,5 @@ pub mod value;
 mod words;
 
 pub use bytes::Short;
-pub use reader::{Progress, ReadError, RuleColumn, StreamReader};
+pub use plan::{TablePlan, TablePlans};
+pub use reader::{Progress, ReadError, StreamReader};

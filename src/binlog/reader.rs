@@ -5,7 +5,8 @@ use super::{
     event::{self, CHECKSUM_BYTES, Format, HEADER_BYTES, Header, kind, kind_name},
     gtid::{self, GtidEvent},
     layout::Layout,
-    rows::{RowsError, RowsEvent, Spans},
+    plan::TablePlans,
+    rows::{RowsError, RowsEvent, Scratch},
     statement::{Meaning, meaning},
 };
 use crate::model::{
@@ -15,9 +16,6 @@ use crate::model::{
 use hashbrown::HashMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
-
-/// Names the column that a row ownership rule asks for, given `schema.table`.
-pub type RuleColumn = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What an event brought.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,14 +91,14 @@ impl From<Short> for ReadError {
 /// No input makes it panic. Every event is either understood, or known to change no row, or
 /// counted in a blind spot of the transaction around it.
 pub struct StreamReader {
-    rule_column: RuleColumn,
+    plans: TablePlans,
     file: Arc<str>,
     format: Option<Format>,
     /// Layouts by the table ids of this file.
     tables: HashMap<u64, Result<Arc<Layout>, String>>,
     /// Layouts by the hash of their table map's body: servers repeat it for every statement.
     layouts: HashMap<u128, Arc<Layout>>,
-    spans: [Spans; 2],
+    scratch: Scratch,
     open: Option<Open>,
     events: [u64; 256],
 }
@@ -122,14 +120,14 @@ struct Open {
 
 impl StreamReader {
     /// A reader of a stream that begins in `file`.
-    pub fn new(file: &str, rule_column: RuleColumn) -> Self {
+    pub fn new(file: &str, plans: TablePlans) -> Self {
         StreamReader {
-            rule_column,
+            plans,
             file: Arc::from(file),
             format: None,
             tables: HashMap::new(),
             layouts: HashMap::new(),
-            spans: Default::default(),
+            scratch: Scratch::default(),
             open: None,
             events: [0; 256],
         }
@@ -361,8 +359,11 @@ impl StreamReader {
             self.tables.insert(table_id, Ok(layout.clone()));
             return;
         }
-        let compiled = Layout::compile(bytes.0, &*self.rule_column).map(Arc::new);
-        if let Ok(layout) = &compiled {
+        let compiled = Layout::compile(bytes.0, &*self.plans).map(Arc::new);
+        // A schema that did not fit may have been read anew when the table map comes again.
+        if let Ok(layout) = &compiled
+            && !layout.is_stale
+        {
             if self.layouts.len() >= LAYOUTS_MAX {
                 self.layouts.clear();
             }
@@ -416,7 +417,19 @@ impl StreamReader {
         let event = RowsEvent::open(body, operation, layout)?;
         let Some(open) = &mut self.open else { return Ok(()) };
         let table = open.table(layout);
-        event.walk(layout, table, &mut self.spans, &mut open.tx)
+        let rows_before = open.tx.rows.len();
+        let walked = event.walk(layout, table, &mut self.scratch, &mut open.tx);
+        let rows = (open.tx.rows.len() - rows_before) as u64;
+        let name = || Some(layout.table.full_name());
+        for (reason, detail) in layout.notes.iter().filter(|_| rows > 0) {
+            open.blind(*reason, name(), detail, rows);
+        }
+        let left_out = walked?;
+        if left_out > 0 {
+            let detail = "the images leave out columns of a unique key: clashes on it are not seen";
+            open.blind(BlindSpotReason::PartialImage, name(), detail, left_out);
+        }
+        Ok(())
     }
 
     fn unsupported(&mut self, header: &Header) {
@@ -535,6 +548,7 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binlog::TablePlan;
 
     fn event(event_kind: u8, body: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; 4];
@@ -547,7 +561,7 @@ mod tests {
     }
 
     fn reader() -> StreamReader {
-        let mut reader = StreamReader::new("a", Arc::new(|_| None));
+        let mut reader = StreamReader::new("a", Arc::new(|_| TablePlan::default()));
         let mut body = 4_u16.to_le_bytes().to_vec();
         body.extend(b"8.0.36");
         body.resize(2 + 50 + 4, 0);

@@ -7,8 +7,12 @@
 use serde_json::Number;
 use thiserror::Error;
 
-use super::{charset, decimal, temporal};
-use crate::model::{ColumnType, RuleValue, Table};
+use super::{
+    charset,
+    collation::{Fold, fold},
+    decimal, temporal,
+};
+use crate::model::{Column, ColumnType, RuleValue, Table};
 
 /// Why bytes are no value of a column's type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -27,8 +31,8 @@ pub enum ValueError {
     /// The bytes stand for nothing, such as 1.2 million microseconds.
     #[error("the bytes are no value of the column's type")]
     Malformed,
-    /// The table's primary key names a column that it does not have.
-    #[error("the primary key names column {place} of a table with {columns}")]
+    /// A key names a column that its table does not have.
+    #[error("the key names column {place} of a table with {columns}")]
     Column {
         /// Its place, counted from 1.
         place: usize,
@@ -215,37 +219,120 @@ pub fn canonicalize(
     Ok(consumed)
 }
 
-/// Decodes the columns of a primary key, in key order.
+/// Decodes the columns of a key, in key order.
 ///
 /// # Input
-/// The bytes of a [`RowKey`](crate::model::RowKey) of this table.
+/// The canonical bytes of a key of this table, and the places of the key's columns: as
+/// [`RowKey`](crate::model::RowKey) has both.
 ///
 /// # Output
-/// Each column's name and value. A column whose name the log does not carry is called by its place
-/// in the table, counted from 1 as the servers' own tools count: `#3`.
+/// Each column's name and value. A column whose name is not known is called by its place in the
+/// table, counted from 1 as the servers' own tools count: `#3`.
 ///
 /// # Errors
 /// As [`decode_value`], [`ValueError::Column`] and [`ValueError::Trailing`]; never panics.
-pub fn decode_key(table: &Table, canonical: &[u8]) -> Result<Vec<(String, Value)>, ValueError> {
-    let mut rest = canonical;
-    let mut columns = Vec::with_capacity(table.primary_key.len());
-    for &place in &table.primary_key {
-        let place = usize::from(place);
-        let column = table
-            .columns
-            .get(place)
-            .ok_or(ValueError::Column { place: place + 1, columns: table.columns.len() })?;
+pub fn decode_key(
+    table: &Table,
+    key: &[u16],
+    canonical: &[u8],
+) -> Result<Vec<(String, Value)>, ValueError> {
+    let mut columns = Vec::with_capacity(key.len());
+    for part in KeyParts::new(table, key, canonical) {
+        let (place, column, payload) = part?;
+        let name = column.name.clone().unwrap_or_else(|| format!("#{}", place + 1));
+        columns.push((name, value(&column.kind, payload)?));
+    }
+    Ok(columns)
+}
+
+/// Appends a key's canonical form to `out` with its text folded: equal for keys that the columns'
+/// collations take for equal.
+///
+/// # Output
+/// The weakest fold of its columns.
+///
+/// # Errors
+/// As [`decode_key`]; never panics.
+pub(super) fn fold_key(
+    table: &Table,
+    key: &[u16],
+    canonical: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Fold, ValueError> {
+    let mut weakest = Fold::Same;
+    for part in KeyParts::new(table, key, canonical) {
+        let (_, column, payload) = part?;
+        match column.kind {
+            ColumnType::String { collation, .. } | ColumnType::Blob { collation, .. } => {
+                let start = out.len();
+                out.extend_from_slice(&[0; 4]);
+                let fold = fold(collation, payload, out);
+                if fold == Fold::Same {
+                    out.truncate(start + 4);
+                    out.extend_from_slice(payload);
+                }
+                weakest = weaker(weakest, fold);
+                let length = u32::try_from(out.len() - start - 4);
+                let length = length.map_err(|_| ValueError::Malformed)?.to_le_bytes();
+                out[start..start + 4].copy_from_slice(&length);
+            }
+            ColumnType::Json { .. } | ColumnType::Geometry { .. } | ColumnType::Vector { .. } => {
+                out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+                out.extend_from_slice(payload);
+            }
+            _ => out.extend_from_slice(payload),
+        }
+    }
+    Ok(weakest)
+}
+
+fn weaker(one: Fold, other: Fold) -> Fold {
+    match (one, other) {
+        (Fold::Unsure, _) | (_, Fold::Unsure) => Fold::Unsure,
+        (Fold::Exact, _) | (_, Fold::Exact) => Fold::Exact,
+        (Fold::Same, Fold::Same) => Fold::Same,
+    }
+}
+
+/// The columns of a key in its canonical bytes: place, column, and bytes without their length.
+struct KeyParts<'a> {
+    table: &'a Table,
+    key: std::slice::Iter<'a, u16>,
+    rest: &'a [u8],
+}
+
+impl<'a> KeyParts<'a> {
+    fn new(table: &'a Table, key: &'a [u16], canonical: &'a [u8]) -> Self {
+        KeyParts { table, key: key.iter(), rest: canonical }
+    }
+
+    fn part(&mut self, place: usize) -> Result<(usize, &'a Column, &'a [u8]), ValueError> {
+        let columns = &self.table.columns;
+        let wrong = ValueError::Column { place: place + 1, columns: columns.len() };
+        let column = columns.get(place).ok_or(wrong)?;
         let extent = match (&column.kind, Extent::of(&column.kind)?) {
             (ColumnType::Int { .. }, _) => Extent::Fixed(8),
             (_, Extent::Prefixed(_)) => Extent::Prefixed(4),
             (_, fixed) => fixed,
         };
-        let (payload, consumed) = payload(extent, rest)?;
-        rest = split(rest, consumed)?.1;
-        let name = column.name.clone().unwrap_or_else(|| format!("#{}", place + 1));
-        columns.push((name, value(&column.kind, payload)?));
+        let (payload, consumed) = payload(extent, self.rest)?;
+        self.rest = split(self.rest, consumed)?.1;
+        Ok((place, column, payload))
     }
-    if rest.is_empty() { Ok(columns) } else { Err(ValueError::Trailing { left: rest.len() }) }
+}
+
+impl<'a> Iterator for KeyParts<'a> {
+    type Item = Result<(usize, &'a Column, &'a [u8]), ValueError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.key.next() {
+            Some(place) => Some(self.part(usize::from(*place))),
+            None => {
+                let left = std::mem::take(&mut self.rest).len();
+                (left > 0).then_some(Err(ValueError::Trailing { left }))
+            }
+        }
+    }
 }
 
 /// Reads a column for a row ownership rule: integers of every kind and YEAR as a number, text

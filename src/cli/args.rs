@@ -44,6 +44,9 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: FindingsCommand,
     },
+    /// Write keys and columns of all tables, for scans without a server
+    #[command(after_help = SCHEMA_HELP)]
+    Schema(SchemaArgs),
 }
 
 const HELP: &str = "\
@@ -80,6 +83,19 @@ Exit codes:
   0  done
   2  wrong usage: no such finding, more than one, no such store
   3  a store or file that cannot be read";
+const SCHEMA_HELP: &str = "\
+Examples:
+  twinlog schema --config twinlog.toml > schema.json
+  twinlog scan --schema schema.json a=/backup/a b=/backup/b
+
+The accounts need SELECT on the tables. Nodes that define a table differently each have an entry.";
+
+#[derive(clap::Args, Debug)]
+pub(super) struct SchemaArgs {
+    /// Nodes with their urls (twinlog.toml)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+}
 
 #[derive(clap::Args, Debug)]
 pub(super) struct ScanArgs {
@@ -89,6 +105,9 @@ pub(super) struct ScanArgs {
     /// Ownership rules and names (twinlog.toml)
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// Keys and columns of the tables, as twinlog schema writes them
+    #[arg(long, value_name = "FILE")]
+    pub(super) schema: Option<PathBuf>,
     /// How findings are printed
     #[arg(long, default_value = "text")]
     pub(super) format: Format,

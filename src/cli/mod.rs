@@ -4,6 +4,7 @@ mod args;
 mod findings;
 mod findings_args;
 mod scan;
+mod schema;
 mod watch;
 
 use args::{Args, Color, Command};
@@ -46,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Scan(scan) => scan::run(scan, args.quiet, stdout_colour),
         Command::Findings { command } => findings::run(command, args.quiet, stdout_colour),
         Command::Watch(watch) => watch::run(watch, args.quiet, stdout_colour),
+        Command::Schema(schema) => schema::run(&schema, args.quiet),
     };
     exit.into()
 }

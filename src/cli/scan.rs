@@ -10,7 +10,7 @@ use crate::{
         filter::{Fate, Filter},
         scan::{Scan, ScanEnd, ScanError, ScanInput, ScanSink},
     },
-    config::Config,
+    config::{Config, SchemaFile},
     model::{Finding, Nodes, Severity},
     report::{Counts, Record, Summary, finding_text, summary_text},
 };
@@ -36,7 +36,8 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         None => Config::default(),
     };
     let filter = Filter::new(args.kind, &args.table, &config.suppress)?;
-    let scan = match Scan::prepare(ScanInput { sources: args.sources, config }) {
+    let schema = args.schema.as_deref().map(SchemaFile::load).transpose()?;
+    let scan = match Scan::prepare(ScanInput { sources: args.sources, config, schema }) {
         Ok(scan) => scan,
         Err(ScanError::Usage(error)) => anyhow::bail!(error),
         Err(ScanError::Feed(error)) => {

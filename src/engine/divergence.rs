@@ -814,7 +814,7 @@ impl Verifier {
 
 fn row_key(tx: &Transaction, net: &Net) -> RowKey {
     let table = tx.tables[net.table as usize].clone();
-    RowKey { table, bytes: tx.key_bytes_of(&net.key).into() }
+    RowKey { table, index: None, bytes: tx.key_bytes_of(&net.key).into() }
 }
 
 /// A row of a table that was emptied.

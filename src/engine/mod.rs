@@ -279,7 +279,8 @@ impl Verifier {
         }
         let stream = &mut self.streams[node.at()];
         let harmless = |statement: &Statement| statement.kind.changes_no_rows();
-        let shows_all = tx.statements.iter().all(harmless) && tx.blind_spots.is_empty();
+        let hides = tx.blind_spots.iter().any(|spot| spot.reason.hides_rows());
+        let shows_all = tx.statements.iter().all(harmless) && !hides;
         if !shows_all || (origin != node && !tx.rows.is_empty()) {
             stream.other_write = ordinal;
         }

@@ -276,6 +276,7 @@ impl OpenTable {
         let bytes = owner.key_bytes.get(start..start + usize::from(touch.key_len));
         RowKey {
             table: owner.tables[usize::from(touch.table)].clone(),
+            index: None,
             bytes: bytes.unwrap_or_default().into(),
         }
     }

@@ -412,5 +412,6 @@ fn judged_key(row: &RowChange) -> Option<Key> {
 
 /// A key with its table and bytes, as a finding carries it.
 pub(super) fn row_key(tx: &Transaction, row: &RowChange, key: &Key) -> RowKey {
-    RowKey { table: tx.tables[row.table as usize].clone(), bytes: tx.key_bytes_of(key).into() }
+    let (table, bytes) = (tx.tables[row.table as usize].clone(), tx.key_bytes_of(key).into());
+    RowKey { table, index: None, bytes }
 }

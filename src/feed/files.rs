@@ -6,7 +6,7 @@ use super::{
     error::{RELAY_HINT, read_hint},
     window::{Window, WindowError},
 };
-use crate::binlog::{Progress, ReadError, RuleColumn, StreamReader, event};
+use crate::binlog::{Progress, ReadError, StreamReader, TablePlans, event};
 use crate::model::GtidSet;
 use std::{
     collections::BTreeMap,
@@ -313,8 +313,8 @@ pub struct FileFeed {
 
 impl FileFeed {
     /// A feed of one node's files.
-    pub fn new(node: &str, rule_column: RuleColumn) -> Self {
-        let reader = StreamReader::new("", rule_column);
+    pub fn new(node: &str, plans: TablePlans) -> Self {
+        let reader = StreamReader::new("", plans);
         FileFeed { node: node.to_owned(), reader, continuity: Continuity::default(), begun: false }
     }
 

@@ -7,6 +7,7 @@ mod finding;
 mod gtid;
 mod node;
 mod ownership;
+mod schema;
 mod table;
 mod time;
 mod transaction;
@@ -22,6 +23,7 @@ pub use node::{NODES_MAX, Node, NodeIndex, Nodes};
 pub use ownership::{
     Endpoint, OwnershipRule, RowOwnership, RowRule, RuleBody, Unlisted, ValuePattern,
 };
+pub use schema::{ColumnSchema, KeyPart, TableSchema, TableSchemas, UniqueSchema};
 pub use table::{Column, ColumnType, RowKey, Table, TableId, UniqueKey};
 pub use time::CommitTime;
 pub use transaction::{

@@ -123,7 +123,7 @@ pub enum ColumnType {
 /// One column of a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Column {
-    /// Its name, where `binlog_row_metadata=FULL` carries it.
+    /// Its name, where `binlog_row_metadata=FULL` carries it or the server's schema is known.
     pub name: Option<String>,
     /// Its storage.
     pub kind: ColumnType,
@@ -140,13 +140,14 @@ pub struct Table {
     pub name: String,
     /// Columns in order.
     pub columns: Vec<Column>,
-    /// Places of the primary key's columns in `columns`, in key order; empty when the log names
-    /// no key.
+    /// Places of the primary key's columns in `columns`, in key order; empty when neither the log
+    /// nor a schema names one.
     pub primary_key: Vec<u16>,
-    /// Its other unique keys; the log names none, so they come from the server or a schema file.
+    /// Its other unique keys of whole columns; the log names none, so they come from the server or
+    /// a schema file.
     pub unique_keys: Vec<UniqueKey>,
-    /// A hash of how row images are laid out: images of two streams can be compared only where
-    /// it is the same.
+    /// A hash of how row images are laid out and which columns are not compared: images of two
+    /// streams can be compared only where it is the same.
     pub shape: u32,
 }
 
@@ -166,7 +167,7 @@ impl Table {
     }
 }
 
-/// A row, by its primary key.
+/// A row, by its primary key or by a unique one.
 ///
 /// `bytes` is the canonical form, column after column in key order: integers as 8 bytes little
 /// endian, sign or zero extended; strings and blobs as a 4-byte little endian length and the
@@ -175,6 +176,21 @@ impl Table {
 pub struct RowKey {
     /// The table, as the stream that showed the row describes it.
     pub table: Arc<Table>,
+    /// The key's place in the table's `unique_keys`; `None` is the primary key.
+    pub index: Option<u16>,
     /// Canonical key bytes.
     pub bytes: Box<[u8]>,
+}
+
+impl RowKey {
+    /// Places of the key's columns in the table's `columns`, in key order.
+    pub fn columns(&self) -> &[u16] {
+        match self.index {
+            None => &self.table.primary_key,
+            Some(index) => {
+                let key = self.table.unique_keys.get(usize::from(index));
+                key.map_or(&[], |key| &key.columns)
+            }
+        }
+    }
 }

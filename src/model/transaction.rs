@@ -28,7 +28,8 @@ impl Operation {
 /// A row's primary key within [`Transaction::key_bytes`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Key {
-    /// XXH3-128 of the table's id and the canonical key bytes (see [`super::RowKey`]).
+    /// XXH3-128 of the table's id, a unique key's name, and the canonical key bytes (see
+    /// [`super::RowKey`]) as the columns' collations compare them.
     pub hash: u128,
     /// First byte in [`Transaction::key_bytes`].
     pub start: u32,
@@ -196,11 +197,13 @@ pub enum BlindSpotReason {
     LayoutDiffers,
     /// A statement makes, changes or drops a table, and its text does not tell which.
     UnparsedDefinition,
+    /// The schema that is known of a table is not that of its rows in the log.
+    StaleSchema,
 }
 
 impl BlindSpotReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [BlindSpotReason; 16] = [
+    pub const ALL: [BlindSpotReason; 17] = [
         BlindSpotReason::StatementFormat,
         BlindSpotReason::NoKey,
         BlindSpotReason::Gap,
@@ -217,7 +220,15 @@ impl BlindSpotReason {
         BlindSpotReason::NoStream,
         BlindSpotReason::LayoutDiffers,
         BlindSpotReason::UnparsedDefinition,
+        BlindSpotReason::StaleSchema,
     ];
+
+    /// Whether there may be writes to rows that the transaction does not show. Else its rows are
+    /// all there, and only something about them could not be judged.
+    pub fn hides_rows(self) -> bool {
+        use BlindSpotReason::{NoColumn, NoKey, PartialImage, StaleSchema};
+        !matches!(self, NoColumn | NoKey | PartialImage | StaleSchema)
+    }
 
     /// The word in findings and metrics.
     pub fn as_str(self) -> &'static str {
@@ -238,6 +249,7 @@ impl BlindSpotReason {
             BlindSpotReason::NoStream => "no_stream",
             BlindSpotReason::LayoutDiffers => "layout_differs",
             BlindSpotReason::UnparsedDefinition => "unparsed_definition",
+            BlindSpotReason::StaleSchema => "stale_schema",
         }
     }
 }

@@ -143,7 +143,7 @@ fn last_written(finding: &Finding, nodes: &Nodes) -> Option<Value> {
 
 /// The key's columns by name; undecodable bytes, which the engine has judged all the same, as hex.
 pub(super) fn key_json(key: &RowKey) -> Value {
-    match decode_key(&key.table, &key.bytes) {
+    match decode_key(&key.table, key.columns(), &key.bytes) {
         Ok(columns) => {
             let columns = columns.into_iter().map(|(name, value)| (name, value.to_json()));
             Value::Object(columns.collect::<Map<_, _>>())

@@ -45,7 +45,8 @@ impl Said {
 /// Scans the sources of nodes a and b without a configuration.
 pub fn scan(a: &Path, b: &Path) -> Said {
     let sources = vec![("a".to_owned(), a.to_owned()), ("b".to_owned(), b.to_owned())];
-    let scan = match Scan::prepare(ScanInput { sources, config: Config::default() }) {
+    let input = ScanInput { sources, config: Config::default(), schema: None };
+    let scan = match Scan::prepare(input) {
         Ok(scan) => scan,
         Err(ScanError::Feed(error)) => {
             return Said { errors: vec![error.to_string()], ..Said::default() };

@@ -11,6 +11,9 @@ use std::{future::Future, time::Duration};
 /// Seconds that a server has to accept a connection, and to answer a question.
 const ANSWER_SECONDS: u64 = 10;
 
+/// Seconds that it has to look through all its tables.
+const CATALOG_SECONDS: u64 = 120;
+
 /// The longest packet of the protocol's own limit: an event can be longer than the server's
 /// `max_allowed_packet`.
 const PACKET_BYTES_MAX: usize = 1 << 30;
@@ -49,8 +52,24 @@ impl<'a> Session<'a> {
     where
         T: mysql_async::prelude::FromRow + Send + 'static,
     {
+        self.rows_within(statement, ANSWER_SECONDS).await
+    }
+
+    /// Asks for rows about all tables, of which a server can have many.
+    pub(super) async fn rows_of_catalog<T>(&mut self, statement: &str) -> Result<Vec<T>, Failure>
+    where
+        T: mysql_async::prelude::FromRow + Send + 'static,
+    {
+        self.rows_within(statement, CATALOG_SECONDS).await
+    }
+
+    async fn rows_within<T>(&mut self, statement: &str, seconds: u64) -> Result<Vec<T>, Failure>
+    where
+        T: mysql_async::prelude::FromRow + Send + 'static,
+    {
         let (options, mariadb) = (self.options, self.mariadb);
-        let rows = within(options, "no answer", self.conn.query::<T, _>(statement)).await?;
+        let rows = self.conn.query::<T, _>(statement);
+        let rows = within_seconds(options, "no answer", seconds, rows).await?;
         rows.map_err(|error| Failure::from_client(options, Stage::Asking, mariadb, &error))
     }
 }
@@ -61,9 +80,18 @@ pub(super) async fn within<T>(
     what: &str,
     answer: impl Future<Output = T>,
 ) -> Result<T, Failure> {
-    tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS), answer)
+    within_seconds(options, what, ANSWER_SECONDS, answer).await
+}
+
+async fn within_seconds<T>(
+    options: &LiveOptions,
+    what: &str,
+    seconds: u64,
+    answer: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(Duration::from_secs(seconds), answer)
         .await
-        .map_err(|_| Failure::timeout(options, what, ANSWER_SECONDS))
+        .map_err(|_| Failure::timeout(options, what, seconds))
 }
 
 fn client_options(options: &LiveOptions) -> Result<Opts, Failure> {

@@ -67,7 +67,7 @@ impl From<Failure> for End {
 /// on what a server sends counts as a broken connection.
 pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<StreamStatus>) {
     let mut follower = Follower {
-        reader: StreamReader::new("", options.rule_column.clone()),
+        reader: StreamReader::new("", options.plans.clone()),
         options,
         send,
         status,

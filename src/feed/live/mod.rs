@@ -11,15 +11,17 @@ mod preflight;
 mod progress;
 mod request;
 mod status;
+mod tables;
 
 pub use failure::DropReason;
 pub use follow::follow;
 pub use preflight::{ServerFacts, server_facts};
 pub use status::StreamStatus;
+pub use tables::table_schemas;
 
 use super::{FeedError, FeedItem};
 use crate::{
-    binlog::RuleColumn,
+    binlog::TablePlans,
     config::{MysqlUrl, Secret, TlsConfig},
 };
 
@@ -39,8 +41,8 @@ pub struct LiveOptions {
     pub replica_server_id: u32,
     /// Where to begin.
     pub start: LiveStart,
-    /// Which column a row ownership rule asks for.
-    pub rule_column: RuleColumn,
+    /// What is to be known of tables beside their table maps.
+    pub plans: TablePlans,
 }
 
 /// Where a stream begins.

@@ -1,0 +1,68 @@
+//! Keys and columns of all tables, asked of the configured servers.
+
+use super::judge::{Known, table_plans};
+use crate::{
+    binlog::TablePlans,
+    config::{Config, NodeConfig, SchemaFile},
+    feed::{
+        FeedError,
+        live::{LiveOptions, LiveStart, table_schemas},
+    },
+};
+
+/// Why the servers' schemas could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Wrong configuration.
+    #[error("{0}")]
+    Usage(String),
+    /// A server that cannot be asked.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+}
+
+/// Asks every node of the configuration for its tables.
+///
+/// # Errors
+/// A node without a `url`, and a server that cannot be asked.
+pub async fn read_schema(config: &Config) -> Result<SchemaFile, SchemaError> {
+    if config.nodes.is_empty() {
+        let problem = format!("{}: there are no nodes to ask", config.origin);
+        return Err(SchemaError::Usage(format!("{problem}\n  hint: name them as [nodes.NAME]")));
+    }
+    let plans = table_plans(config, Known::default());
+    let plans = plans.map_err(|error| SchemaError::Usage(error.to_string()))?;
+    let mut schema = SchemaFile::default();
+    for of in &config.nodes {
+        let options = live_options_of(config, of, plans.clone()).map_err(SchemaError::Usage)?;
+        schema.nodes.insert(of.name.clone(), table_schemas(&options).await?);
+    }
+    Ok(schema)
+}
+
+/// How a configured server is reached.
+pub(super) fn live_options_of(
+    config: &Config,
+    of: &NodeConfig,
+    plans: TablePlans,
+) -> Result<LiveOptions, String> {
+    let url = of.url.clone().ok_or_else(|| {
+        format!(
+            "{}: nodes.{} has no url\n  hint: url = \"mysql://twinlog@host:3306\"",
+            config.origin, of.name
+        )
+    })?;
+    let password = of.password.as_ref().map(|password| password.read()).transpose();
+    let password =
+        password.map_err(|error| format!("{}: nodes.{}: {error}", config.origin, of.name))?;
+    let node = config.node(&of.name).expect("it is one of them");
+    Ok(LiveOptions {
+        node: of.name.clone(),
+        url,
+        password,
+        tls: of.effective_tls(),
+        replica_server_id: config.replica_server_id(node),
+        start: LiveStart::Now,
+        plans,
+    })
+}
