@@ -7,6 +7,7 @@ mod charset;
 mod charset_tables;
 mod decimal;
 pub mod event;
+pub mod evidence;
 mod gtid;
 mod layout;
 mod reader;

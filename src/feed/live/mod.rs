@@ -4,6 +4,7 @@
 //! than a replica does, and sets nothing but variables of its own session.
 
 mod connect;
+mod evidence;
 mod failure;
 mod follow;
 mod packet;
@@ -12,6 +13,7 @@ mod progress;
 mod request;
 mod status;
 
+pub use evidence::read_transaction;
 pub use failure::DropReason;
 pub use follow::follow;
 pub use preflight::{ServerFacts, server_facts};
