@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::explain::{EXPLAIN_HELP, ExplainArgs, REPAIR_HELP, RepairArgs};
 use crate::model::{FindingKind, Severity};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -37,6 +38,19 @@ pub(super) enum Command {
     /// Follow live masters and report findings as they happen
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
+    /// Look into findings that a scan or a watch has told
+    #[command(subcommand)]
+    Findings(FindingsCommand),
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum FindingsCommand {
+    /// Prove a finding: both orders, the rows as each stream has them, and commands that show it
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(ExplainArgs),
+    /// Print SQL that makes a diverged row what it is on the winner; it is never run
+    #[command(after_help = REPAIR_HELP)]
+    Repair(RepairArgs),
 }
 
 const HELP: &str = "\
@@ -128,7 +142,7 @@ impl FailOn {
     }
 }
 
-fn source(text: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn source(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((node, source)) if !node.is_empty() && !source.is_empty() => {
             Ok((node.to_owned(), PathBuf::from(source)))

@@ -1,10 +1,11 @@
 //! The command line: parse, run, exit code.
 
 mod args;
+mod explain;
 mod scan;
 mod watch;
 
-use args::{Args, Color, Command};
+use args::{Args, Color, Command, FindingsCommand};
 use clap::Parser;
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -43,6 +44,10 @@ pub fn run() -> ExitCode {
     let exit = match args.command {
         Command::Scan(scan) => scan::run(scan, args.quiet, stdout_colour),
         Command::Watch(watch) => watch::run(watch, args.quiet, stdout_colour),
+        Command::Findings(FindingsCommand::Explain(of)) => {
+            explain::explain(of, None, stdout_colour)
+        }
+        Command::Findings(FindingsCommand::Repair(of)) => explain::repair(of, None),
     };
     exit.into()
 }

@@ -45,7 +45,7 @@ fn transaction_lines(text: &mut String, transaction: &TransactionRef, nodes: &No
 }
 
 /// Words in lines of at most `width` columns; a longer word stands alone.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().expect("it begins with one");

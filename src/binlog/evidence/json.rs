@@ -235,7 +235,8 @@ fn base64(data: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in data.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | chunk.get(at).map_or(0, |b| (*b).into()));
+        let bits =
+            (0..3).fold(0_u32, |bits, at| bits << 8 | chunk.get(at).map_or(0, |b| (*b).into()));
         for at in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
             let _ = text.write_char(if at > chunk.len() { '=' } else { char::from(digit) });
@@ -274,7 +275,8 @@ mod tests {
         let json = decode_json(decimal).unwrap();
         assert_eq!((json.text.as_str(), json.is_exact), ("1.50", false));
         assert_eq!(text(b"\x0f\xfd\x02hi"), Ok("\"base64:type253:aGk=\"".into()));
-        let packed: i64 = ((((2026 * 13 + 11) << 5 | 23) << 17) | (18 << 12 | 7 << 6 | 5)) << 24 | 42;
+        let packed: i64 =
+            ((((2026 * 13 + 11) << 5 | 23) << 17) | (18 << 12 | 7 << 6 | 5)) << 24 | 42;
         let with = |kind: u8| [&[15, kind, 8][..], &packed.to_le_bytes()].concat();
         assert_eq!(text(&with(12)), Ok("\"2026-11-23 18:07:05.000042\"".into()));
         assert_eq!(text(&with(10)), Ok("\"2026-11-23\"".into()));

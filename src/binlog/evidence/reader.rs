@@ -107,8 +107,10 @@ impl EvidenceReader {
         let format = self.format.as_ref().ok_or(ReadError::NoFormat)?;
         let mut end = bytes.len();
         if format.checksums {
-            event::verify_checksum(bytes).map_err(|(stored, computed)| {
-                ReadError::Checksum { kind: kind_name(header.kind), stored, computed }
+            event::verify_checksum(bytes).map_err(|(stored, computed)| ReadError::Checksum {
+                kind: kind_name(header.kind),
+                stored,
+                computed,
             })?;
             end = end.checked_sub(CHECKSUM_BYTES).ok_or(ReadError::Truncated)?;
         }
@@ -230,7 +232,8 @@ impl EvidenceReader {
         let (table_id, _flags) = (bytes.uint(6)?, bytes.u16()?);
         let compiled = Layout::compile(bytes.0, &|_| None).map_err(|error| error.to_string());
         let described = compiled.and_then(|layout| {
-            let columns = column_facts(bytes.0, &layout.table).map_err(|short| short.to_string())?;
+            let columns =
+                column_facts(bytes.0, &layout.table).map_err(|short| short.to_string())?;
             Ok(Arc::new(TableFacts { table: layout.table, columns }))
         });
         self.tables.insert(table_id, described);

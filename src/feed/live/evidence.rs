@@ -110,8 +110,7 @@ async fn add_statements(
         return Ok(());
     }
     let (file, start) = (&wanted.at.file, wanted.at.start);
-    let statement =
-        format!("SHOW BINLOG EVENTS IN '{file}' FROM {start} LIMIT {SHOWN_EVENTS_MAX}");
+    let statement = format!("SHOW BINLOG EVENTS IN '{file}' FROM {start} LIMIT {SHOWN_EVENTS_MAX}");
     type Row = (Vec<u8>, u64, Vec<u8>, u32, u64, Vec<u8>);
     match session.rows::<Row>(&statement).await {
         Ok(rows) => {
