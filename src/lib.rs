@@ -58,11 +58,12 @@
 //!   `a_flipped_bit_is_told_in_whatever_byte`; `tests/row_images.rs`: `no_bytes_panic`;
 //!   `feed/window.rs`: `a_lying_length_costs_no_more_than_the_input`; `config/tests.rs`:
 //!   `every_beginning_of_a_file_is_accepted_or_refused`.
-//! - **Read only.** No statement that writes to a master exists in the code. `tests/tidy`:
+//! - **Read only.** No statement that writes to a master exists where servers are spoken to;
+//!   [`report`] writes repairs down for people, and nothing runs them. `tests/tidy`:
 //!   `no_statement_that_writes_to_a_master_exists`.
 //! - **Secrets stay home.** No message repeats one. `config/tests.rs`:
 //!   `no_message_repeats_a_secret`. No message, log or metric holds a row's value; only the key
-//!   in a finding does.
+//!   in a finding does, and what a person asks for with `findings explain` and `repair`.
 //! - **Time is data.** Clocks are read in `feed`, `app` and `cli`; `clippy.toml` forbids them, and
 //!   every exception is marked. Only handovers look at commit times.
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     feed::Wanted,
     model::Coordinates,
-    report::{Explanation, Proof, Seen, Step, StreamOrder, StreamView, TransactionView},
+    report::{Explanation, Proof, Seen, Step, StreamOrder, StreamView, TransactionView, rfc3339},
 };
 use serde_json::Value;
 
@@ -37,12 +37,20 @@ pub fn explain(record: &Value, sources: &EvidenceSources) -> anyhow::Result<Expl
             };
             StreamView { node: (*node).to_owned(), at, seen }
         });
+        let views: Vec<StreamView> = views.collect();
+        let committed_at = match transaction.committed_at {
+            "" => views
+                .iter()
+                .find_map(|view| view.seen.evidence())
+                .map(|of| rfc3339(of.committed_at)),
+            told => Some(told.to_owned()),
+        };
         explanation.transactions.push(TransactionView {
             origin: transaction.origin.map(str::to_owned),
             gtid: transaction.gtid.map(str::to_owned),
             operation: transaction.operation.map(str::to_owned),
-            committed_at: transaction.committed_at.to_owned(),
-            views: views.collect(),
+            committed_at: committed_at.unwrap_or_default(),
+            views,
         });
     }
     explanation.streams = told.streams.iter().map(|node| stream_order(&told, node)).collect();

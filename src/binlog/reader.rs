@@ -356,7 +356,8 @@ impl StreamReader {
             self.tables.insert(table_id, Ok(layout.clone()));
             return;
         }
-        let compiled = Layout::compile(bytes.0, &*self.rule_column).map(Arc::new);
+        let mariadb = self.format.as_ref().is_some_and(Format::is_mariadb);
+        let compiled = Layout::compile(bytes.0, mariadb, &*self.rule_column).map(Arc::new);
         if let Ok(layout) = &compiled {
             if self.layouts.len() >= LAYOUTS_MAX {
                 self.layouts.clear();

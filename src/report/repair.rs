@@ -76,12 +76,13 @@ impl Script {
     pub fn sql(&self) -> String {
         let node = &self.node;
         let mut text = format!(
-            "-- A repair by twinlog. Read it, then run it by hand on {node}, and on no other node:\n\
-             -- it makes these rows of {node} what they are on the winner. Nothing of it is logged,\n\
-             -- so nothing of it is replicated; the account needs the right to set sql_log_bin.\n\
-             -- Stop writes to these rows first: it knows them as the binlogs had them, and\n\
-             -- overwrites what came later. Triggers of these tables fire. Where the server says\n\
-             -- that a column is generated (error 3105 or 1906), make it again with --generated.\n\n"
+            "-- A repair by twinlog. Read it, then run it by hand on {node}, and on no other\n\
+             -- node: it makes these rows of {node} what they are on the winner. Nothing of it is\n\
+             -- logged, so nothing of it is replicated; the account needs the right to set\n\
+             -- sql_log_bin. Stop writes to these rows first: it knows them as the binlogs had\n\
+             -- them, and overwrites what came later. Triggers of these tables fire. Where the\n\
+             -- server says that a column is generated (3105 or 1906), make it again with\n\
+             -- --generated.\n\n"
         );
         text.push_str(HEAD);
         for row in &self.rows {

@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn opaque_values_are_in_the_servers_notation_and_not_exact() {
-        let decimal = b"\x0f\xf6\x05\x04\x02\x80\x01\x32";
+        let decimal = b"\x0f\xf6\x05\x05\x02\x80\x01\x32";
         let json = decode_json(decimal).unwrap();
         assert_eq!((json.text.as_str(), json.is_exact), ("1.50", false));
         assert_eq!(text(b"\x0f\xfd\x02hi"), Ok("\"base64:type253:aGk=\"".into()));

@@ -230,7 +230,9 @@ impl EvidenceReader {
     fn table_map(&mut self, body: &[u8]) -> Result<(), Short> {
         let mut bytes = Bytes(body);
         let (table_id, _flags) = (bytes.uint(6)?, bytes.u16()?);
-        let compiled = Layout::compile(bytes.0, &|_| None).map_err(|error| error.to_string());
+        let mariadb = self.evidence.is_mariadb();
+        let compiled = Layout::compile(bytes.0, mariadb, &|_| None);
+        let compiled = compiled.map_err(|error| error.to_string());
         let described = compiled.and_then(|layout| {
             let columns =
                 column_facts(bytes.0, &layout.table).map_err(|short| short.to_string())?;
