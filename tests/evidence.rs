@@ -332,3 +332,54 @@ fn partial_images_are_refused_with_the_reason() {
     assert!(made.scripts.is_empty());
     assert!(made.refused[0].reason.contains("binlog_row_image=FULL"), "{:?}", made.refused);
 }
+
+/// Runs the program; gives its exit code, output and errors.
+fn twinlog(arguments: &[&str]) -> (i32, String, String) {
+    let program = env!("CARGO_BIN_EXE_twinlog");
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_line_explains_and_repairs() {
+    let sample = recorded().join("mariadb118-03-update-update");
+    let record = divergence(conflict(&sample));
+    let directory = tempfile::tempdir().unwrap();
+    let findings = directory.path().join("findings.ndjson");
+    std::fs::write(&findings, format!("{record}\n")).unwrap();
+    let from = format!("--from={}", findings.display());
+    let id = &record["id"].as_str().unwrap()[..6];
+    let source = |node: &str| format!("{node}={}", sample.join(node).display());
+    let (a, b) = (source("a"), source("b"));
+
+    let (code, text, errors) = twinlog(&["findings", "explain", id, &from, &a, &b]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(text.contains("\n  | update t.x set v='fromA' where id=1\n"), "{text}");
+    let explain_json = ["findings", "explain", id, &from, "--format=json", &a];
+    let (code, text, _) = twinlog(&explain_json);
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(code, 0);
+    assert_eq!(
+        json["transactions"][0]["streams"]["b"]["error"],
+        "no source of this node was given"
+    );
+
+    let repair = |more: &[&str]| twinlog(&[&["findings", "repair", &from, &a, &b], more].concat());
+    let (code, text, _) = repair(&["--all-open", "--winner", "b"]);
+    assert_eq!(code, 0);
+    assert!(text.starts_with("-- ===== for node a =====\n"), "{text}");
+    assert!(text.contains("\nSET SESSION sql_log_bin = 0;\n"), "{text}");
+    assert!(text.contains("`v` = 'fromA'"), "{text}");
+    let (code, text, errors) = repair(&[id]);
+    assert_eq!(code, 3);
+    assert!(
+        text.contains("-- ===== not repaired =====") && errors.contains("--winner"),
+        "{errors}"
+    );
+    assert_eq!(repair(&[]).0, 2);
+    assert_eq!(repair(&["ffff"]).0, 2);
+    assert_eq!(repair(&["--all-open", "--winner=b", "c=no/such/directory"]).0, 2);
+    let (code, _, errors) = twinlog(&["findings", "explain", id, &a]);
+    assert_eq!((code, errors.as_str()), (2, "twinlog: no findings\n  hint: give --from FILE\n"));
+}

@@ -219,7 +219,10 @@ fn is_same(how: Shown, shown: &Value, selected: &str) -> bool {
         }
         (_, Value::String(text)) => *text == selected,
         // The year 0 is shown as 0000.
-        (_, shown) => shown.to_string() == selected || selected == "0000" && *shown == 0,
+        (_, shown) => {
+            let text = shown.to_string();
+            text == selected || text == "0" && selected == "0000"
+        }
     }
 }
 

@@ -23,7 +23,12 @@ pub(super) const EXPLAIN_HELP: &str = "\
 Examples:
   twinlog scan --format ndjson a=DIR b=DIR > findings.ndjson
   twinlog findings explain 5f03a1c2 --from findings.ndjson a=DIR b=DIR
-  twinlog findings explain 5f03a1c2 --from findings.ndjson --config twinlog.toml";
+  twinlog findings explain 5f03a1c2 --from findings.ndjson --config twinlog.toml
+
+Exit codes:
+  0  explained
+  2  wrong usage or configuration
+  3  a transaction could not be read again; the rest is printed";
 
 pub(super) const REPAIR_HELP: &str = "\
 Examples:

@@ -114,18 +114,50 @@ impl TableFacts {
 }
 
 impl Change {
-    /// Whether it is a change of this row: before it, or after it.
-    pub fn is_of(&self, row: &RowOf) -> bool {
-        row.table == self.of.table.full_name()
-            && [&self.before, &self.after].into_iter().flatten().any(|cells| self.has(cells, row))
+    /// Whether it is a change of this row, before it or after it, to the letter.
+    pub(super) fn is_of(&self, row: &RowOf) -> bool {
+        self.any_has(row, |cell, wanted| cell == wanted)
     }
 
-    /// Whether an image has the key's values.
+    /// Whether it may be a change of this row: text without regard to case and trailing spaces,
+    /// which many a collation has none for either.
+    pub(super) fn is_like(&self, row: &RowOf) -> bool {
+        self.any_has(row, is_like)
+    }
+
+    fn any_has(
+        &self,
+        row: &RowOf,
+        same: fn(&serde_json::Value, &serde_json::Value) -> bool,
+    ) -> bool {
+        let mut images = [&self.before, &self.after].into_iter().flatten();
+        row.table == self.of.table.full_name() && images.any(|cells| self.has_by(cells, row, same))
+    }
+
+    /// Whether an image has the key's values; see [`super::EvidenceReader::new`] for text.
     pub fn has(&self, cells: &[Cell], row: &RowOf) -> bool {
+        self.has_by(cells, row, is_like)
+    }
+
+    fn has_by(
+        &self,
+        cells: &[Cell],
+        row: &RowOf,
+        same: fn(&serde_json::Value, &serde_json::Value) -> bool,
+    ) -> bool {
         let is_same = |(name, wanted): (&String, &serde_json::Value)| {
-            self.of.place(name).is_some_and(|at| key_json(&cells[at]).as_ref() == Some(wanted))
+            let cell = self.of.place(name).and_then(|at| key_json(cells.get(at)?));
+            cell.is_some_and(|cell| same(&cell, wanted))
         };
         !row.key.is_empty() && row.key.iter().all(is_same)
+    }
+}
+
+fn is_like(cell: &serde_json::Value, wanted: &serde_json::Value) -> bool {
+    let fold = |text: &str| text.trim_end_matches(' ').to_lowercase();
+    match (cell.as_str(), wanted.as_str()) {
+        (Some(cell), Some(wanted)) => cell == wanted || fold(cell) == fold(wanted),
+        _ => cell == wanted,
     }
 }
 

@@ -66,7 +66,10 @@ impl EvidenceReader {
     ///
     /// # Input
     /// `gtid` is the transaction that is expected there, in the server's notation; `row` the only
-    /// row whose changes are kept, all rows where there is none.
+    /// row whose changes are kept, all rows where there is none. Where the transaction has no such
+    /// row to the letter, rows are kept whose text differs in case or trailing spaces only: the
+    /// finding may have been told under another spelling, which the column's collation takes for
+    /// the same.
     pub fn new(at: Coordinates, gtid: Option<&str>, row: Option<RowOf>) -> Self {
         let evidence = Evidence {
             server_version: String::new(),
@@ -142,11 +145,16 @@ impl EvidenceReader {
     ///
     /// # Errors
     /// There was none.
-    pub fn finish(self) -> Result<Evidence, EvidenceFault> {
-        match self.begun {
-            true => Ok(self.evidence),
-            false => Err(ReadError::Truncated.into()),
+    pub fn finish(mut self) -> Result<Evidence, EvidenceFault> {
+        if !self.begun {
+            return Err(ReadError::Truncated.into());
         }
+        if let Some(row) = &self.row
+            && self.evidence.changes.iter().any(|change| change.is_of(row))
+        {
+            self.evidence.changes.retain(|change| change.is_of(row));
+        }
+        Ok(self.evidence)
     }
 
     /// Takes the first event: it must be the GTID event of the transaction that was asked for.
@@ -310,7 +318,7 @@ impl EvidenceReader {
     }
 
     fn keep(&mut self, change: Change) {
-        if !self.row.as_ref().is_none_or(|row| change.is_of(row)) {
+        if !self.row.as_ref().is_none_or(|row| change.is_like(row)) {
             return;
         }
         match self.evidence.changes.len() < CHANGES_MAX {
