@@ -391,3 +391,28 @@ fn set_collation(column: &mut Column, number: u64) {
         *collation = u16::try_from(number).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns of GEOMETRY, VECTOR and VARCHAR, with the collations in the metadata's long form.
+    fn collation_of_the_last(mariadb: bool, collations: &[u8]) -> Result<ColumnType, LayoutError> {
+        let mut body = vec![1, b's', 0, 1, b't', 0, 3];
+        body.extend([wire::GEOMETRY, wire::VECTOR, wire::VARCHAR]);
+        body.extend([4, 4, 4, 20, 0]);
+        body.push(0);
+        body.extend([3, collations.len() as u8]);
+        body.extend(collations);
+        let layout = Layout::compile(&body, mariadb, &|_| None)?;
+        Ok(layout.table.columns[2].kind.clone())
+    }
+
+    #[test]
+    fn geometry_has_a_collation_on_mariadb_and_vectors_have_one() {
+        let latin1 = Ok(ColumnType::String { bytes_max: 20, fixed: false, collation: Some(8) });
+        assert_eq!(collation_of_the_last(true, &[63, 63, 8]), latin1);
+        assert_eq!(collation_of_the_last(false, &[63, 8]), latin1);
+        assert_eq!(collation_of_the_last(true, &[63, 8]), Err(LayoutError::Short(Short)));
+    }
+}

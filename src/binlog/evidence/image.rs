@@ -213,3 +213,22 @@ fn payload<'a>(kind: &ColumnType, bytes: &'a [u8], taken: usize) -> &'a [u8] {
     };
     bytes.get(prefix..taken).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn another_spelling_is_like_and_another_value_is_not() {
+        for (cell, wanted, like) in [
+            (json!("Ada"), json!("ada  "), true),
+            (json!("ada"), json!(" ada"), false),
+            (json!(7), json!(7), true),
+            (json!(7), json!("7"), false),
+            (json!(null), json!(null), true),
+        ] {
+            assert_eq!(is_like(&cell, &wanted), like, "{cell} {wanted}");
+        }
+    }
+}
