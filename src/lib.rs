@@ -68,11 +68,12 @@
 //! - **Texts fold into one form if the server takes them for equal, and only then**, under the
 //!   collations that docs/limits.md calls exact. `tests/servers_collation.rs`:
 //!   `mariadb_takes_for_equal_what_folds_into_one`, `mysql_takes_for_equal_what_folds_into_one`.
-//! - **Read only.** No statement that writes to a master exists in the code. `tests/tidy`:
+//! - **Read only.** No statement that writes to a master exists where servers are spoken to;
+//!   [`report`] writes repairs down for people, and nothing runs them. `tests/tidy`:
 //!   `no_statement_that_writes_to_a_master_exists`.
 //! - **Secrets stay home.** No message repeats one. `config/tests.rs`:
 //!   `no_message_repeats_a_secret`. No message, log or metric holds a row's value; only the key
-//!   in a finding does.
+//!   in a finding does, and what a person asks for with `findings explain` and `repair`.
 //! - **Time is data.** Clocks are read in `feed`, `app` and `cli`; `clippy.toml` forbids them, and
 //!   every exception is marked. Only handovers look at commit times.
 

@@ -1,9 +1,13 @@
 //! The commands, wired from the parts below.
 
+pub mod explain;
 pub mod filter;
 pub mod findings;
 mod judge;
 mod keep;
+pub mod repair;
 pub mod scan;
 pub mod schema;
+pub mod sources;
+mod told;
 pub mod watch;

@@ -164,6 +164,11 @@ pub struct Format {
 pub(crate) const CHECKSUM_BYTES: usize = 4;
 
 impl Format {
+    /// Whether a MariaDB server wrote the file, and not MySQL.
+    pub fn is_mariadb(&self) -> bool {
+        self.server_version.contains("MariaDB")
+    }
+
     /// Reads a format description event, header included.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod collation;
 mod decimal;
 mod definition;
 pub mod event;
+pub mod evidence;
 mod gtid;
 mod layout;
 mod plan;

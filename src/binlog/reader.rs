@@ -359,7 +359,8 @@ impl StreamReader {
             self.tables.insert(table_id, Ok(layout.clone()));
             return;
         }
-        let compiled = Layout::compile(bytes.0, &*self.plans).map(Arc::new);
+        let mariadb = self.format.as_ref().is_some_and(Format::is_mariadb);
+        let compiled = Layout::compile(bytes.0, mariadb, &*self.plans).map(Arc::new);
         // A schema that did not fit may have been read anew when the table map comes again.
         if let Ok(layout) = &compiled
             && !layout.is_stale

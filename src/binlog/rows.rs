@@ -503,7 +503,7 @@ mod tests {
             known: known.map(Arc::new),
         };
         let names = if with_names { &NAMES[..] } else { &[] };
-        Layout::compile(&table_map(names), &|_| plan.clone()).expect("a table map")
+        Layout::compile(&table_map(names), false, &|_| plan.clone()).expect("a table map")
     }
 
     /// A value of each column: none is not in the image, an empty one is NULL.
@@ -738,7 +738,7 @@ mod tests {
         let hidden = |name: &str| {
             let map = table_map(&["id", "v", "n", name]);
             let plan = TablePlan { known: Some(Arc::new(shown.clone())), ..TablePlan::default() };
-            Layout::compile(&map, &|_| plan.clone()).expect("a table map").is_stale
+            Layout::compile(&map, false, &|_| plan.clone()).expect("a table map").is_stale
         };
         assert!(!hidden("DB_ROW_HASH_1") && !hidden("row_end") && hidden("v2"));
     }

@@ -165,7 +165,7 @@ impl FailOn {
     }
 }
 
-fn source(text: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn source(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((node, source)) if !node.is_empty() && !source.is_empty() => {
             Ok((node.to_owned(), PathBuf::from(source)))

@@ -5,7 +5,7 @@
 use super::{
     Exit,
     args::Format,
-    complain,
+    complain, explain,
     findings_args::{AckArgs, FindingsCommand, ListArgs, LookupArgs, ShowArgs, ShowFormat},
 };
 use crate::{
@@ -19,6 +19,8 @@ pub(super) fn run(command: FindingsCommand, quiet: bool, colour: bool) -> Exit {
     let result = match command {
         FindingsCommand::List(args) => list(&args, quiet, colour),
         FindingsCommand::Show(args) => show(&args, colour),
+        FindingsCommand::Explain(args) => return explain::explain(args, colour),
+        FindingsCommand::Repair(args) => return explain::repair(args),
         FindingsCommand::Ack(args) => ack(&args, quiet),
     };
     match result {
@@ -40,7 +42,6 @@ pub(super) fn source(lookup: &LookupArgs) -> Source {
 }
 
 /// All findings there, the newest first.
-#[allow(dead_code, reason = "for the commands beside list, show and ack")]
 pub(super) fn load(lookup: &LookupArgs) -> Result<Vec<serde_json::Value>, FindingsError> {
     findings::load(&source(lookup), Timestamp::now())
 }

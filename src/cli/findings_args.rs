@@ -1,6 +1,9 @@
 //! The command line of `twinlog findings`.
 
-use super::args::{FailOn, Format, kind};
+use super::{
+    args::{FailOn, Format, kind},
+    explain::{EXPLAIN_HELP, ExplainArgs, REPAIR_HELP, RepairArgs},
+};
 use crate::{
     config::parse_long_duration,
     model::{FindingKind, State},
@@ -17,6 +20,12 @@ pub(super) enum FindingsCommand {
     /// Show everything known of one finding
     #[command(after_help = SHOW_HELP)]
     Show(ShowArgs),
+    /// Prove a finding: both orders, the rows as each stream has them, and commands that show it
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(ExplainArgs),
+    /// Print SQL that makes a diverged row what it is on the winner; it is never run
+    #[command(after_help = REPAIR_HELP)]
+    Repair(RepairArgs),
     /// Take note of a finding, so that it is not open any more
     #[command(after_help = ACK_HELP)]
     Ack(AckArgs),

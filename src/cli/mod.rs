@@ -1,6 +1,7 @@
 //! The command line: parse, run, exit code.
 
 mod args;
+mod explain;
 mod findings;
 mod findings_args;
 mod scan;

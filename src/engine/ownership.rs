@@ -61,6 +61,22 @@ impl Ownership {
         }
     }
 
+    /// Whose a row of `schema.table` is, by the first rule that matches: `value` is that of the
+    /// column that [`Ownership::column_of`] names. `None` where no rule says.
+    pub fn owner(&self, table: &str, value: Option<&RuleValue>) -> Option<OwnerRef> {
+        let index = self.rule_of(table)?;
+        let rule = &self.rules[index].1;
+        let nodes = match &rule.body {
+            RuleBody::Owners(owners) => owners.clone(),
+            RuleBody::Rows(by) => match owner_of(&by.by, value?) {
+                Owner::Node(node) => vec![node],
+                Owner::Nobody | Owner::Unsupported => return None,
+            },
+            RuleBody::Local | RuleBody::Shared => return None,
+        };
+        Some(OwnerRef { nodes, rule: Some((index + 1, rule.tables.clone())), moves_row: false })
+    }
+
     /// True when the rule says that writes to the table must stay on their node.
     pub(super) fn is_local(&self, rule: Option<usize>) -> bool {
         rule.is_some_and(|rule| self.rules[rule].1.body == RuleBody::Local)

@@ -226,7 +226,10 @@ fn base_and_number(path: &Path) -> Option<(String, u64)> {
     Some((base.to_owned(), number.parse().ok().filter(|_| digits)?))
 }
 
-fn open(node: &str, file: &BinlogFile) -> Result<Window<Box<dyn Read + Send>>, FeedError> {
+pub(super) fn open(
+    node: &str,
+    file: &BinlogFile,
+) -> Result<Window<Box<dyn Read + Send>>, FeedError> {
     let io = |source| FeedError::Io { node: node.to_owned(), path: file.path.clone(), source };
     let plain = File::open(&file.path).map_err(io)?;
     let input: Box<dyn Read + Send> = match file.path.extension().and_then(|e| e.to_str()) {
@@ -283,7 +286,7 @@ fn server_id(node: &str, file: &BinlogFile) -> Result<u32, FeedError> {
     Ok(format.server_id)
 }
 
-fn window_error(
+pub(super) fn window_error(
     node: &str,
     file: &BinlogFile,
     offset: u64,

@@ -4,11 +4,13 @@
 
 mod continuity;
 mod error;
+mod evidence;
 mod files;
 pub mod live;
 mod window;
 
 pub use error::FeedError;
+pub use evidence::{EvidenceError, Wanted, read_from_files, server_version};
 pub use files::{BinlogFile, FileFeed, file_server_ids, resolve_source};
 
 use crate::model::{GtidSet, Transaction};

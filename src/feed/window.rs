@@ -36,6 +36,11 @@ impl<R: Read> Window<R> {
         Window { input, buffer: vec![0; CHUNK_BYTES], start: 0, end: 0, offset: 0 }
     }
 
+    /// A window over an input that stands at this offset of its file.
+    pub(super) fn at(input: R, offset: u64) -> Self {
+        Window { offset, ..Window::new(input) }
+    }
+
     /// Offset of the next byte.
     pub(super) fn offset(&self) -> u64 {
         self.offset

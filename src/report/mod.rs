@@ -2,16 +2,24 @@
 //!
 //! **Architecture invariant.** `report` is pure: it turns values into text and reads nothing.
 
+mod explain;
+mod explain_text;
 mod listing;
 mod message;
 mod record;
+mod repair;
+mod sql;
 mod summary;
 mod text;
 mod time;
 
+pub use explain::{Explanation, Proof, Seen, Step, StreamOrder, StreamView, TransactionView};
+pub use explain_text::explanation_text;
 pub use listing::{Folded, Line, listing_text, record_text};
 pub use message::message;
 pub use record::Record;
+pub use repair::{Refusal, Repair, RowRepair, Script};
+pub use sql::{RowWanted, row_statements};
 pub use summary::{Counts, Summary};
 pub use text::{finding_text, summary_text};
 pub use time::rfc3339;

@@ -29,10 +29,10 @@ use std::{
 use tokio::sync::mpsc::Sender;
 
 /// Seconds without an event or heartbeat after which a connection is given up.
-const SILENCE_SECONDS: u64 = 10;
+pub(super) const SILENCE_SECONDS: u64 = 10;
 
 /// Seconds a server has to find where the stream begins; it may have to look into many files.
-const FIRST_EVENT_SECONDS: u64 = 60;
+pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -298,7 +298,7 @@ impl Follower {
 }
 
 /// What ends a stream of events.
-enum Broken {
+pub(super) enum Broken {
     Failed(mysql_async::Error),
     Ended,
     Panicked,
@@ -306,7 +306,7 @@ enum Broken {
 
 /// The next event. The client library may panic on a packet that is no event; its state is not
 /// used after that.
-async fn next_event(stream: &mut BinlogStream) -> Result<Event, Broken> {
+pub(super) async fn next_event(stream: &mut BinlogStream) -> Result<Event, Broken> {
     poll_fn(|context| {
         let poll = AssertUnwindSafe(|| Pin::new(&mut *stream).poll_next(context));
         match catch_unwind(poll) {

@@ -4,6 +4,7 @@
 //! than a replica does, and sets nothing but variables of its own session.
 
 mod connect;
+mod evidence;
 mod failure;
 mod follow;
 mod packet;
@@ -13,6 +14,7 @@ mod request;
 mod status;
 mod tables;
 
+pub use evidence::read_transaction;
 pub use failure::DropReason;
 pub use follow::follow;
 pub use preflight::{ServerFacts, server_facts};

@@ -27,6 +27,8 @@ pub(super) enum Request {
     After(Vec<Gtid>),
     /// A file, from its head; an empty name is the oldest.
     File(String),
+    /// A file, from this offset.
+    At(String, u32),
 }
 
 impl Session<'_> {
@@ -166,6 +168,9 @@ impl Session<'_> {
         match request {
             Request::NotIn(_) => dump = dump.with_gtid().with_gtid_set(sids),
             Request::File(file) => dump = dump.with_filename(file.as_bytes()),
+            Request::At(file, offset) => {
+                dump = dump.with_filename(file.as_bytes()).with_pos((*offset).into());
+            }
             Request::After(_) => {}
         }
         let stream = within(options, "no answer", conn.get_binlog_stream(dump)).await?;

@@ -1,0 +1,171 @@
+//! Where the transactions of findings are read again: files, or live servers.
+
+use crate::{
+    binlog::{TablePlan, evidence::Evidence},
+    config::{Config, MysqlUrl, NodeConfig},
+    feed::{
+        BinlogFile, EvidenceError, FeedError, Wanted,
+        live::{LiveOptions, LiveStart, read_transaction},
+        read_from_files, resolve_source, server_version,
+    },
+    model::{NODES_MAX, NodeIndex},
+};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+/// Per node, where its binlogs are.
+#[derive(Default)]
+pub struct EvidenceSources {
+    nodes: BTreeMap<String, Source>,
+}
+
+/// Where one node's binlogs are.
+enum Source {
+    Files(Vec<BinlogFile>),
+    Server(Box<LiveOptions>),
+}
+
+impl EvidenceSources {
+    /// Sources as the command line names them: a directory, a file or a pattern, or the url of a
+    /// server; and the servers of the configuration for nodes without one.
+    ///
+    /// # Errors
+    /// A source that does not exist or holds no binlogs, a url that is none, and a password that
+    /// cannot be read.
+    pub fn new(sources: &[(String, PathBuf)], config: Option<&Config>) -> anyhow::Result<Self> {
+        let mut nodes: BTreeMap<String, Source> = BTreeMap::new();
+        for (node, path) in sources {
+            let text = path.to_string_lossy();
+            if text.starts_with("mysql://") {
+                let url: MysqlUrl = text
+                    .parse()
+                    .map_err(|error| anyhow::anyhow!("node {node}: the url {error}"))?;
+                let known = config.and_then(|c| c.nodes.iter().find(|of| of.name == *node));
+                let of = NodeConfig {
+                    url: Some(url),
+                    ..known.cloned().unwrap_or_else(|| NodeConfig::named(node))
+                };
+                nodes.insert(node.clone(), server(&of, replica_id(config, node))?);
+                continue;
+            }
+            let files = resolve_source(node, path)?;
+            match nodes.get_mut(node) {
+                Some(Source::Files(known)) => known.extend(files),
+                _ => drop(nodes.insert(node.clone(), Source::Files(files))),
+            }
+        }
+        for of in config.map(|config| config.nodes.as_slice()).unwrap_or_default() {
+            if of.url.is_some() && !nodes.contains_key(&of.name) {
+                nodes.insert(of.name.clone(), server(of, replica_id(config, &of.name))?);
+            }
+        }
+        Ok(EvidenceSources { nodes })
+    }
+
+    /// True when no node has a source.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Whether this node has a source.
+    pub fn has(&self, node: &str) -> bool {
+        self.nodes.contains_key(node)
+    }
+
+    /// Reads a transaction again; `None` for a node without a source. Not to be called from
+    /// asynchronous code: it waits for a server itself.
+    ///
+    /// # Errors
+    /// [`EvidenceError`]; the finding stays what it is.
+    pub fn read(&self, node: &str, wanted: &Wanted) -> Option<Result<Evidence, EvidenceError>> {
+        Some(match self.nodes.get(node)? {
+            Source::Files(files) => read_from_files(node, files, wanted),
+            Source::Server(options) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                match runtime {
+                    Ok(runtime) => runtime.block_on(read_transaction(options, wanted)),
+                    Err(source) => {
+                        let (node, path) = (node.to_owned(), "the connection".into());
+                        Err(FeedError::Io { node, path, source }.into())
+                    }
+                }
+            }
+        })
+    }
+
+    /// The command that shows a part of a node's file without twinlog. `mariadb` is what is known
+    /// of the server where the source does not say.
+    pub fn proof(&self, node: &str, file: &str, start: u64, end: u64, mariadb: bool) -> String {
+        let part = format!(
+            "--base64-output=decode-rows -vv --start-position={start} --stop-position={end}"
+        );
+        let tool = |mariadb| if mariadb { "mariadb-binlog" } else { "mysqlbinlog" };
+        match self.nodes.get(node) {
+            Some(Source::Files(files)) => {
+                let Some(found) = files.iter().find(|of| of.name == file) else {
+                    return format!("{} {part} {}", tool(mariadb), quoted(file));
+                };
+                let version = server_version(node, found);
+                let mariadb = version.map_or(mariadb, |version| version.contains("MariaDB"));
+                let (tool, path) = (tool(mariadb), quoted(&found.path.to_string_lossy()));
+                match found.path.extension().and_then(|ending| ending.to_str()) {
+                    Some("zst") => {
+                        let plain = quoted(file);
+                        format!("zstd -dc {path} > {plain} && {tool} {part} {plain}")
+                    }
+                    Some("gz") => {
+                        let plain = quoted(file);
+                        format!("gzip -dc {path} > {plain} && {tool} {part} {plain}")
+                    }
+                    _ => format!("{tool} {part} {path}"),
+                }
+            }
+            Some(Source::Server(options)) => {
+                let url = &options.url;
+                let place = match &url.socket {
+                    Some(path) => format!("--socket={}", quoted(&path.to_string_lossy())),
+                    None => format!("--host={} --port={}", quoted(&url.host), url.port),
+                };
+                format!(
+                    "{} {part} --read-from-remote-server {place} --user={} --password {}",
+                    tool(mariadb),
+                    quoted(&url.user),
+                    quoted(file)
+                )
+            }
+            None => format!("{} {part} {}", tool(mariadb), quoted(file)),
+        }
+    }
+}
+
+/// An id that neither a watch with the same configuration uses, nor another node's evidence: the
+/// server would end the stream of the one that came first.
+fn replica_id(config: Option<&Config>, node: &str) -> u32 {
+    let default = Config::default();
+    let config = config.unwrap_or(&default);
+    let place = config.node(node).unwrap_or(NodeIndex(NODES_MAX as u8));
+    let (watched, beside) = (config.watch.replica_server_id, NODES_MAX as u32 + 1);
+    let base = watched.checked_sub(beside).unwrap_or(watched + NODES_MAX as u32);
+    base.saturating_add(u32::from(place.0)).max(1)
+}
+
+fn server(of: &NodeConfig, replica_server_id: u32) -> anyhow::Result<Source> {
+    let Some(url) = of.url.clone() else { anyhow::bail!("node {} has no url", of.name) };
+    Ok(Source::Server(Box::new(LiveOptions {
+        node: of.name.clone(),
+        url,
+        password: of.password.as_ref().map(|password| password.read()).transpose()?,
+        tls: of.effective_tls(),
+        replica_server_id,
+        start: LiveStart::Now,
+        plans: Arc::new(|_| TablePlan::default()),
+    })))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
