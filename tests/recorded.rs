@@ -45,11 +45,18 @@ fn line(finding: &Record) -> String {
         "write_conflict" => {
             let key = finding.key.as_ref().map(ToString::to_string).unwrap_or_default();
             let conflict = finding.conflict.as_deref().unwrap_or("-");
-            format!("{kind} {certainty} {table} {key} {conflict} {gtids}")
+            let outcome = finding.outcome.unwrap_or("-");
+            format!("{kind} {certainty} {outcome} {table} {key} {conflict} {gtids}")
         }
         "blind_spot" => {
             format!("{kind} {certainty} {table} {} {node}", finding.reason.unwrap_or("-"))
         }
+        "divergence" => {
+            let key = finding.key.as_ref().map(ToString::to_string).unwrap_or_default();
+            let cause = finding.cause.unwrap_or("-");
+            format!("{kind} {certainty} {} {cause} {table} {key} {gtids}", finding.state)
+        }
+        "ddl_conflict" => format!("{kind} {certainty} {table} {gtids}"),
         _ => format!("{kind} {certainty} {node} {gtids}"),
     }
 }

@@ -264,12 +264,16 @@ impl Input {
         }
     }
 
-    /// Commit time of the next transaction; anything else comes first of all.
-    fn next_time(&mut self) -> Option<CommitTime> {
+    /// When the next transaction is to be judged: by its commit time, and, of one time, originals
+    /// before copies, for a copy that comes first has to wait for its original. Anything else comes
+    /// first of all.
+    fn next_time(&mut self, nodes: &Nodes) -> Option<(CommitTime, bool)> {
         self.fill();
         self.items.front().map(|(item, _)| match item {
-            FeedItem::Transaction(tx) => tx.committed_at,
-            _ => CommitTime { micros: i64::MIN, whole_seconds: false },
+            FeedItem::Transaction(tx) => {
+                (tx.committed_at, nodes.by_server_id(tx.server_id) != Some(self.node))
+            }
+            _ => (CommitTime { micros: i64::MIN, whole_seconds: false }, false),
         })
     }
 }
@@ -291,9 +295,10 @@ fn judge_all(
         let Some((FeedItem::Begin(baseline), _)) = begin else { continue };
         verifier.begin(input.node, baseline);
     }
-    let mut total = 0;
+    let (mut total, nodes) = (0, verifier.nodes().clone());
     loop {
-        let times = inputs.iter_mut().enumerate().filter_map(|(at, i)| Some((i.next_time()?, at)));
+        let times = inputs.iter_mut().enumerate();
+        let times = times.filter_map(|(at, input)| Some((input.next_time(&nodes)?, at)));
         let Some((_, at)) = times.min() else { break };
         let input = &mut inputs[at];
         let Some((item, bytes)) = input.items.pop_front() else { break };

@@ -252,10 +252,13 @@ struct Input {
 }
 
 impl Input {
-    fn next_time(&self) -> Option<CommitTime> {
+    /// As in a scan: by commit time, and originals before copies.
+    fn next_time(&self, nodes: &Nodes) -> Option<(CommitTime, bool)> {
         self.waiting.front().map(|item| match item {
-            FeedItem::Transaction(tx) => tx.committed_at,
-            _ => CommitTime { micros: i64::MIN, whole_seconds: false },
+            FeedItem::Transaction(tx) => {
+                (tx.committed_at, nodes.by_server_id(tx.server_id) != Some(self.node))
+            }
+            _ => (CommitTime { micros: i64::MIN, whole_seconds: false }, false),
         })
     }
 
@@ -404,7 +407,8 @@ impl Judge {
 
     /// The stream whose next transaction is the oldest.
     fn next(&self) -> Option<usize> {
-        let times = self.inputs.iter().enumerate().filter_map(|(at, i)| Some((i.next_time()?, at)));
+        let times = self.inputs.iter().enumerate();
+        let times = times.filter_map(|(at, input)| Some((input.next_time(&self.nodes)?, at)));
         times.min().map(|(_, at)| at)
     }
 

@@ -253,7 +253,12 @@ impl Verifier {
                 if seen.origin == seen.node {
                     self.tell_injected(id, seen.node, Some(tx), out);
                 }
-                self.compare_copy(seen, tx, id);
+                match tx.hides_rows() {
+                    true => {
+                        self.enter_passed(id, seen.node, Place::exact(seen.ordinal), Unseen::Unread)
+                    }
+                    false => self.compare_copy(seen, tx, id),
+                }
             }
             None if self.streams[seen.origin.at()].begun => self.enter_early_copy(seen, tx),
             None => {}
@@ -703,6 +708,17 @@ impl Verifier {
                 }
                 entry.forget_sides();
             }
+            (None, None) if meeting.drift && !meeting.shapes_differ => {
+                // It differed, and what was written over it does not tell all columns.
+                let mut finding = opened(key, entry, meeting);
+                finding.certainty = Certainty::Possible;
+                entry.told = groups.admits(&finding, limit);
+                if entry.told {
+                    groups.told(&finding, key, out.len());
+                    out.push(Report { finding: finding.clone(), news: true, first: true });
+                }
+                entry.open = Some(Box::new(finding));
+            }
             (None, open) => {
                 let is_open = open.is_some();
                 entry.open = open.map(|mut finding| {
@@ -907,7 +923,11 @@ impl Meeting {
 
     fn cause(&self) -> Cause {
         let first = self.segment.first().map(|write| write.origin);
-        let left_out = |write: &&Write| write.steps.iter().flatten().any(|s| s.change.is_none());
+        // An original that lacks the row is one whose copy wrote more than it did.
+        let left_out = |write: &&Write| {
+            let own = write.steps[write.origin.at()].as_ref().and_then(|step| step.change);
+            own.is_some() && write.steps.iter().flatten().any(|step| step.change.is_none())
+        };
         if self.segment.iter().any(|write| Some(write.origin) != first) {
             Cause::Conflict
         } else if self.segment.iter().any(|write| left_out(&write)) {

@@ -303,7 +303,7 @@ impl Entry {
         meeting.shapes_differ = shapes_differ(sides());
         meeting.same = match meeting.shapes_differ {
             true => None,
-            false => differ(&self.sides, begun).map(|differ| !differ),
+            false => differ(&self.sides, begun, fresh && !meeting.drift).map(|differ| !differ),
         };
         meeting
     }
@@ -316,7 +316,10 @@ impl Entry {
 }
 
 /// Whether some two of these sides certainly differ, or all certainly agree.
-fn differ(sides: &[Option<Side>], begun: &[usize]) -> Option<bool> {
+///
+/// `agreed` says that they agreed before: then one partial image on all sides leaves them agreed, as
+/// far as images show.
+fn differ(sides: &[Option<Side>], begun: &[usize], agreed: bool) -> Option<bool> {
     let known: Vec<&Side> = begun.iter().filter_map(|node| sides[*node].as_ref()).collect();
     let mut answer = Some(false);
     for (at, side) in known.iter().enumerate() {
@@ -328,6 +331,7 @@ fn differ(sides: &[Option<Side>], begun: &[usize]) -> Option<bool> {
             match side.state.same(other.state) {
                 Some(false) => return Some(true),
                 Some(true) => {}
+                None if agreed && side.state.is_one_partial(other.state) => {}
                 None => answer = None,
             }
         }
@@ -362,7 +366,7 @@ impl Meeting {
             found[*node] = first.map(|(change, _)| Side::new(change));
         }
         // Only a change without the log can make two streams find the row different.
-        self.drift |= differ(&found, begun) == Some(true);
+        self.drift |= differ(&found, begun, true) == Some(true);
         let agreed = found.iter().flatten().next().cloned();
         let assumed =
             || self.segment.iter().flat_map(|w| &w.steps).flatten().find_map(|s| s.change);

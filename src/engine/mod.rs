@@ -290,7 +290,9 @@ impl Verifier {
                 self.release_held(node, out);
             }
         }
-        if !tx.blind_spots.is_empty() {
+        // What an original writes by a statement, the rows of its copies tell.
+        let hides_copies = origin != node && tx.hides_rows();
+        if hides_copies || tx.blind_spots.iter().any(|spot| spot.reason.hides_rows()) {
             self.disturb_all();
         }
         self.judge_meetings(false, out);

@@ -53,8 +53,9 @@ pub(super) struct OpenTransaction {
 
 /// What an open transaction did to one key, net.
 ///
-/// Kept to 64 bytes: with replication stopped there is one for every row written. The chain of a node's touches on a key is linked both ways because
-/// transactions mostly close oldest first, and a counter row may have a long chain.
+/// Kept to 64 bytes: with replication stopped there is one for every row written. The chain of a
+/// node's touches on a key is linked both ways because transactions mostly close oldest first, and
+/// a counter row may have a long chain.
 #[derive(Clone, Copy, Debug)]
 struct Touch {
     key: u128,
@@ -461,7 +462,7 @@ impl OpenTransaction {
             noted: Vec::new(),
             findings: Vec::new(),
             digest: 0,
-            shows_all: tx.statements.is_empty() && tx.blind_spots.is_empty(),
+            shows_all: !tx.hides_rows(),
             tables: tx.tables.clone().into(),
             key_bytes: tx.key_bytes.clone().into(),
             serial: 0,

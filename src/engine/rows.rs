@@ -206,6 +206,7 @@ impl Verifier {
         for change in key_changes(tx) {
             self.open.touch(id, &change);
         }
+        self.count_partial(seen.node, tx, out);
         let without_key: u64 = keyless.iter().sum();
         let coverage = &mut self.coverage.streams[seen.node.at()];
         coverage.rows_seen += tx.rows.len() as u64;
@@ -216,6 +217,27 @@ impl Verifier {
             let (name, when) = (Some(table.full_name()), tx.committed_at);
             let reason = BlindSpotReason::NoKey;
             self.blind(seen.node, reason, name, detail.to_owned(), rows, when, out);
+        }
+    }
+
+    /// Rows of which not all columns are in the log: conflicts on them are seen all the same.
+    fn count_partial(&mut self, node: NodeIndex, tx: &Transaction, out: &mut Vec<Report>) {
+        let is_partial = |row: &RowChange| {
+            [row.before, row.after].iter().any(|state| matches!(state, RowState::Partial { .. }))
+        };
+        if !tx.rows.iter().any(is_partial) {
+            return;
+        }
+        for (at, table) in tx.tables.iter().enumerate() {
+            let of_table = tx.rows.iter().filter(|row| row.table as usize == at);
+            let rows = of_table.filter(|row| is_partial(row)).count() as u64;
+            if rows > 0 {
+                let detail = "row images leave columns out: whether rows differ between the \
+                              masters is known only for the columns that they show";
+                let (name, when) = (Some(table.full_name()), tx.committed_at);
+                let reason = BlindSpotReason::PartialImage;
+                self.blind_lightly(node, reason, name, detail, rows, when, out);
+            }
         }
     }
 

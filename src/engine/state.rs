@@ -56,6 +56,11 @@ impl PackedState {
         (both_partial && same_columns && self != other).then_some(false)
     }
 
+    /// Whether both are the same columns with the same values.
+    pub(super) fn is_one_partial(self, other: PackedState) -> bool {
+        self.is_partial() && self == other && self != Self::UNKNOWN
+    }
+
     /// For digests of whole transactions.
     pub(super) fn bits(self) -> u64 {
         self.0

@@ -303,6 +303,13 @@ impl Transaction {
         &self.key_bytes[start..start + key.len as usize]
     }
 
+    /// Whether it may write rows that it does not show.
+    pub fn hides_rows(&self) -> bool {
+        let writes = |statement: &Statement| matches!(statement.kind, StatementKind::Rows(_));
+        let hides = self.blind_spots.iter().any(|spot| spot.reason.hides_rows());
+        hides || self.statements.iter().any(writes)
+    }
+
     /// True when it changes nothing that the log shows: MySQL logs such copies.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.statements.is_empty() && self.blind_spots.is_empty()
