@@ -403,6 +403,7 @@ impl Verifier {
         }
         let mut order = Order {
             sides: [self.side(mine, met.mine, theirs), self.side(theirs, met.theirs.did, mine)],
+            may_be_two: false,
         };
         if !order.settle_without_copies(|node| !self.streams[node.at()].copies_are_logged) {
             return;

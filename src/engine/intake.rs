@@ -2,7 +2,7 @@
 
 use super::{
     Report, Seen, Verifier, blank,
-    divergence::{Unseen, digest},
+    compare::{Unseen, digest},
     id::IdHasher,
     open::{OpenId, OpenTransaction},
     shown::{EarlyCopy, Place},

@@ -27,6 +27,10 @@ struct Clash {
     /// The other may have passed in this stream before this one.
     doubt_theirs: bool,
     without_copies: [WithoutCopies; 2],
+    /// Place of the unique key in the table's, from 1; 0 for the primary key.
+    unique: u8,
+    /// The keys are spelled differently, and may not be one.
+    may_be_two: bool,
 }
 
 /// A row of a late copy (its place, key and net operation) and the open touch that it meets.
@@ -94,6 +98,9 @@ impl Verifier {
                 places.entry(key.hash).or_insert((at, key));
             }
         }
+        for take in &tx.unique_takes {
+            places.entry(take.key.hash).or_insert((take.row as usize, take.key));
+        }
         for touch in contested {
             let mut theirs: Vec<TouchView> = Vec::new();
             for node in &others {
@@ -101,6 +108,8 @@ impl Verifier {
                 theirs.extend(self.open.touches_on(touch.key, *node));
                 theirs[from..].reverse();
             }
+            // One row that takes a unique value on both sides clashes by its primary key.
+            theirs.retain(|other| touch.unique == 0 || other.after != touch.after);
             for other in theirs {
                 let Some((row, key)) = places.get(&touch.key).copied() else { continue };
                 if let Some(doubts) = self.unordered(seen, id, &touch, &other) {
@@ -129,6 +138,8 @@ impl Verifier {
                             WithoutCopies::of(&touch, &other),
                             WithoutCopies::of(&other, &touch),
                         ],
+                        unique: touch.unique,
+                        may_be_two: touch.spelling != other.spelling,
                     });
                 }
             }
@@ -242,7 +253,8 @@ impl Verifier {
         for (at, (clash, order)) in kept.into_iter().take(told).enumerate() {
             let theirs = self.open_reference(other, Some(clash.theirs));
             let mine = self.open_reference(id, Some(clash.mine));
-            let key = row_key(tx, &tx.rows[clash.row], &clash.key);
+            let mut key = row_key(tx, &tx.rows[clash.row], &clash.key);
+            key.index = clash.unique.checked_sub(1).map(u16::from);
             let mut finding = conflict([mine, theirs], key, clash.key.hash);
             finding.certainty = order.certainty();
             finding.outcome = Some(Outcome::Pending);
@@ -278,7 +290,7 @@ impl Verifier {
             doubt: clash.doubt_theirs,
             without_copies: clash.without_copies[1],
         };
-        Order { sides: [mine, theirs] }
+        Order { sides: [mine, theirs], may_be_two: clash.may_be_two }
     }
 
     /// Judges a copy whose original lies before the start of its own stream.
@@ -367,6 +379,7 @@ impl Verifier {
                 Side { doubt, ..side(open.gtid, seen.origin, 0, place.is_none()) },
                 side(seen.gtid, seen.node, open.ordinal, false),
             ],
+            may_be_two: false,
         }
     }
 }
@@ -394,6 +407,9 @@ fn conflict(mut pair: [TransactionRef; 2], key: RowKey, hash: u128) -> Finding {
     Finding {
         settled: false,
         table: Some(table),
+        index: key
+            .index
+            .and_then(|at| Some(key.table.unique_keys.get(usize::from(at))?.name.clone())),
         key: Some(key),
         conflict: operations.map(|(low, high)| ConflictKind(low, high)),
         group,

@@ -123,6 +123,10 @@ pub(super) struct Entry {
     pub(super) told: bool,
     /// Something that the ledger does not follow may have written the row.
     pub(super) disturbed: bool,
+    /// How the key was spelled first; see [`crate::model::Key::spelling`].
+    spelling: Option<u16>,
+    /// It was spelled otherwise, too: this may be two rows.
+    may_be_two: bool,
 }
 
 /// Rows that need watching, by the hash of their key.
@@ -203,7 +207,14 @@ impl Entry {
             open: None,
             told: false,
             disturbed: false,
+            spelling: None,
+            may_be_two: false,
         }
+    }
+
+    /// Notes how the key is spelled in a write.
+    pub(super) fn spelled(&mut self, spelling: u16) {
+        self.may_be_two |= *self.spelling.get_or_insert(spelling) != spelling;
     }
 
     /// Nothing is on its way, and nothing is wrong.
@@ -279,7 +290,7 @@ impl Entry {
         let mut meeting = Meeting {
             segment,
             same: Some(true),
-            doubtful: self.disturbed,
+            doubtful: self.disturbed || self.may_be_two,
             unread: false,
             shapes_differ: false,
             drift: false,

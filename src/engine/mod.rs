@@ -27,6 +27,7 @@
 //! The states tell only while nobody but the node's own originals wrote within the bounds: after
 //! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
+mod compare;
 mod coverage;
 mod definitions;
 mod divergence;
@@ -54,8 +55,8 @@ use crate::model::{
     GtidSource, NodeIndex, Nodes, Operation, Severity, State, Statement, TableId, Transaction,
     TransactionRef,
 };
+use compare::Unseen;
 use definitions::Definitions;
-use divergence::Unseen;
 use handover::RecentCopies;
 use ledger::Ledger;
 use open::{OpenId, OpenTable};

@@ -39,6 +39,8 @@ impl Unsettled {
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) sides: [Side; 2],
+    /// The keys are spelled differently, in a collation that is not known to the letter.
+    pub(super) may_be_two: bool,
 }
 
 /// One transaction of a conflict, as the other's stream has it.
@@ -82,7 +84,7 @@ impl WithoutCopies {
 
 impl Order {
     pub(super) fn certainty(&self) -> Certainty {
-        match self.sides.iter().any(|side| side.doubt) {
+        match self.may_be_two || self.sides.iter().any(|side| side.doubt) {
             true => Certainty::Possible,
             false => Certainty::Exact,
         }

@@ -206,6 +206,9 @@ impl Verifier {
         for change in key_changes(tx) {
             self.open.touch(id, &change);
         }
+        for change in unique_changes(tx) {
+            self.open.touch(id, &change);
+        }
         self.count_partial(seen.node, tx, out);
         let without_key: u64 = keyless.iter().sum();
         let coverage = &mut self.coverage.streams[seen.node.at()];
@@ -397,6 +400,23 @@ impl Verifier {
 }
 
 /// The keys a row change touches: one, or two where an update moves the row to another key.
+/// The unique values that a transaction's rows take, as changes of these values' keys: from nobody's
+/// to the row's. Two rows that take one value on two sides clash; one row on both sides clashes by
+/// its primary key.
+fn unique_changes(tx: &Transaction) -> impl Iterator<Item = KeyChange> {
+    tx.unique_takes.iter().filter_map(|take| {
+        let row = tx.rows.get(take.row as usize)?;
+        let [_, primary] = row.keys?;
+        Some(KeyChange {
+            key: take.key,
+            table: row.table,
+            states: [RowState::Absent, RowState::Image(primary.hash)],
+            moves: false,
+            unique: u8::try_from(take.index + 1).ok()?,
+        })
+    })
+}
+
 /// What each row change of a transaction did to each key, in log order.
 pub(super) fn key_changes(tx: &Transaction) -> impl Iterator<Item = KeyChange> {
     tx.rows.iter().flat_map(|row| {
