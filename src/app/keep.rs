@@ -10,13 +10,21 @@ use crate::{
     config::WatchConfig,
     engine::Report,
     metrics::Metrics,
-    model::{CommitTime, Finding, FindingId, Nodes, State},
+    model::{CommitTime, Finding, FindingId, FindingKind, Nodes, State},
     report::Record,
-    store::{Batch, Change, Checkpoint, Committed, PRUNE_BATCH, Store, StoreError, StoredFinding},
+    store::{
+        Batch, Change, Checkpoint, Committed, LedgerRow, PRUNE_BATCH, Store, StoreError,
+        StoredFinding,
+    },
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 use tracing::{error, info};
+use xxhash_rust::xxh3::xxh3_128;
 
 /// From one commit to the next at least.
 const PACE: Duration = Duration::from_millis(100);
@@ -107,9 +115,10 @@ impl Keeper {
         checkpoints: Vec<Checkpoint>,
         sink: &mut impl WatchSink,
     ) {
+        let (suspects, cleared) = self.ledger_rows();
         let Some(store) = &mut self.store else { return };
         let findings = self.waiting.iter().map(|of| stored(&of.finding, &self.nodes)).collect();
-        let batch = Batch { now: now.micros, findings, checkpoints, ..Batch::default() };
+        let batch = Batch { now: now.micros, findings, suspects, cleared, checkpoints };
         let committed = store.commit(&batch);
         self.committed_at = Instant::now();
         match committed {
@@ -125,6 +134,26 @@ impl Keeper {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Rows that differ, and rows that do not any more: as they stand after all that waits.
+    fn ledger_rows(&self) -> (Vec<LedgerRow>, Vec<(String, u128)>) {
+        let rows = self.waiting.iter().filter_map(|of| ledger_row(&of.finding, &self.nodes));
+        let (mut suspects, mut cleared) = (BTreeMap::new(), BTreeSet::new());
+        for (row, differs) in rows {
+            let key = (row.table.clone(), row.key_hash);
+            match differs {
+                true => {
+                    cleared.remove(&key);
+                    suspects.insert(key, row);
+                }
+                false => {
+                    suspects.remove(&key);
+                    cleared.insert(key);
+                }
+            }
+        }
+        (suspects.into_values().collect(), cleared.into_iter().collect())
     }
 
     /// The end: commits what waits, and tells it even where that fails.
@@ -193,6 +222,25 @@ impl Keeper {
 }
 
 /// A finding as the store keeps it.
+/// The form of a ledger row's body: the JSON object `last_written` of its finding.
+const LEDGER_FORM: u32 = 1;
+
+/// The row that a divergence is about, as the store's ledger has it, and whether it differs still.
+fn ledger_row(finding: &Finding, nodes: &Nodes) -> Option<(LedgerRow, bool)> {
+    let key = finding.key.as_ref().filter(|_| finding.kind == FindingKind::Divergence)?;
+    let record = Record::new(finding, nodes);
+    let row = LedgerRow {
+        table: record.table?,
+        key_hash: xxh3_128(&key.bytes),
+        key: record.key?.to_string(),
+        finding: Some(record.id),
+        since: finding.first_seen.micros,
+        form: LEDGER_FORM,
+        body: record.last_written?.to_string().into_bytes(),
+    };
+    Some((row, finding.state != State::Healed))
+}
+
 fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
     let record = Record::new(finding, nodes);
     StoredFinding {
@@ -216,7 +264,7 @@ fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Certainty, FindingKind, Node, Outcome, Severity};
+    use crate::model::{Certainty, Node, Outcome, RowKey, Severity};
     use crate::store::Acknowledgement;
     use rusqlite::Connection;
     use std::path::{Path, PathBuf};
@@ -289,6 +337,44 @@ mod tests {
     fn checkpoint(offset: u64) -> Vec<Checkpoint> {
         let (file, gtid_set) = ("a-bin.000001".to_owned(), "0-1-5".to_owned());
         vec![Checkpoint { node: "a".to_owned(), file, offset, gtid_set, committed_at: 1 }]
+    }
+
+    fn divergence(id: u128, state: State) -> Report {
+        let table = crate::model::Table {
+            id: crate::model::TableId(1),
+            schema: "t".into(),
+            name: "x".into(),
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            unique_keys: Vec::new(),
+            shape: 0,
+        };
+        let key = RowKey { table: Arc::new(table), index: None, bytes: [7; 8].into() };
+        let mut report = report(id, Outcome::Pending, true);
+        report.finding.kind = FindingKind::Divergence;
+        (report.finding.outcome, report.finding.state) = (None, state);
+        report.finding.settled = state == State::Healed;
+        (report.finding.key, report.finding.last_written) = (Some(key), vec![None, None]);
+        report
+    }
+
+    #[test]
+    fn the_ledger_holds_the_rows_that_differ() {
+        let (_dir, path) = place();
+        let (mut keeper, mut told) = (keeper(Some(&path)), Told::default());
+        let mut ledger_after = |reports: &[(u128, State)]| {
+            for (id, state) in reports {
+                keeper.take(divergence(*id, *state), &mut told);
+            }
+            keeper.commit(now(), Vec::new(), &mut told);
+            let rows = keeper.store.as_ref().unwrap().ledger().unwrap();
+            rows.into_iter().map(|row| row.finding.unwrap()).collect::<Vec<_>>()
+        };
+        let id = |id| FindingId(id).to_string();
+        assert_eq!(ledger_after(&[(1, State::Open)]), [id(1)]);
+        assert_eq!(ledger_after(&[(1, State::Healed), (2, State::Open)]), [id(2)]);
+        assert_eq!(ledger_after(&[(2, State::Healed)]), [""; 0]);
+        assert_eq!(ledger_after(&[(3, State::Open), (3, State::Healed)]), [""; 0]);
     }
 
     #[test]
