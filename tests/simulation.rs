@@ -36,10 +36,14 @@ fn live(rng: &mut Rng) -> World {
     let mut world = World::new(setup(rng));
     let steps = rng.pick(&[6, 12, 25, 60]);
     let busy = rng.pick(&[20, 40, 60]);
+    let silent = rng.pick(&[0, 0, 5]);
     for _ in 0..steps {
         world.micros += rng.below(2_000_000) as i64;
         let link = rng.below(world.links.len());
-        if rng.chance(busy) {
+        if rng.chance(silent) {
+            let node = rng.below(world.setup.nodes);
+            world.write_silently(node, rng);
+        } else if rng.chance(busy) {
             let node = rng.below(world.setup.nodes);
             world.commit_random(node, rng);
         } else if rng.chance(10) {

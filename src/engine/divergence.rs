@@ -66,8 +66,7 @@ impl Verifier {
         }
         keys.sort_unstable();
         keys.dedup();
-        let late = self.streams.iter().map(|stream| !stream.baseline.is_empty()).collect();
-        let streams = Streams { begun: self.begun(), sure, late };
+        let streams = Streams { begun: self.begun(), sure };
         let mut groups = Groups::default();
         for key in keys {
             loop {

@@ -184,8 +184,6 @@ pub(super) struct Streams {
     pub(super) begun: Vec<usize>,
     /// Per stream: how far it has made sure of what it shows.
     pub(super) sure: Vec<Position>,
-    /// Per stream: something was written before it began.
-    pub(super) late: Vec<bool>,
 }
 
 /// What an entry says when it is asked for its next meeting point.
@@ -383,9 +381,13 @@ impl Meeting {
             || self.segment.iter().flat_map(|w| &w.steps).flatten().find_map(|s| s.change);
         let agreed = agreed.or_else(|| assumed().map(Side::new));
         for node in begun {
-            // That the rows agreed before anything was read of them is not in the logs.
-            let doubtful = streams.late[*node];
-            let assumed = || agreed.clone().map(|side| Side { doubtful, ..side });
+            // What the stream has not shown is taken from the others: nothing proves it. Where they
+            // found the row different, there is not even that.
+            let state = |state| if self.drift { PackedState::UNKNOWN } else { state };
+            let assumed = || {
+                let side = agreed.clone();
+                side.map(|side| Side { doubtful: true, state: state(side.state), ..side })
+            };
             found[*node] = found[*node].take().or_else(assumed);
         }
         found

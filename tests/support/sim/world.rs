@@ -138,6 +138,8 @@ pub struct World {
     pub masters: Vec<Master>,
     pub links: Vec<Link>,
     pub micros: i64,
+    /// Rows that were changed without the log, by node: the length of its log at that moment.
+    pub silent: BTreeMap<(usize, RowName), usize>,
 }
 
 /// What an apply comes to.
@@ -163,7 +165,7 @@ impl World {
                 .collect(),
         };
         let masters = vec![Master::default(); setup.nodes];
-        World { setup, masters, links, micros: 1_000_000_000_000 }
+        World { setup, masters, links, micros: 1_000_000_000_000, silent: BTreeMap::new() }
     }
 
     /// When a transaction's write to a row took effect on a node; `u64::MAX` is never.
@@ -240,6 +242,30 @@ impl World {
         }
         let domain = rng.below(self.setup.domains.into()) as u8;
         self.commit(node, domain, changes);
+    }
+
+    /// Changes a row without the log: what `sql_log_bin=0` does.
+    pub fn write_silently(&mut self, node: usize, rng: &mut Rng) {
+        let table = rng.below(self.setup.tables.into()) as u8;
+        let row = (table, 1 + rng.below(self.setup.keys as usize) as i64);
+        let master = &mut self.masters[node];
+        match rng.chance(30) {
+            true => drop(master.rows.remove(&row)),
+            false => {
+                drop(master.rows.insert(row, 1 + rng.below(self.setup.values as usize) as u32))
+            }
+        }
+        self.silent.insert((node, row), master.log.len());
+    }
+
+    /// Whether a row was changed without the log on a node that has not logged it since: nothing
+    /// shows that.
+    pub fn is_hidden(&self, row: RowName) -> bool {
+        let hidden = |(node, at): (usize, usize)| {
+            !self.masters[node].log[at..].iter().any(|entry| entry.names().contains(&row))
+        };
+        let of_row = self.silent.iter().filter(|((_, name), _)| *name == row);
+        of_row.into_iter().any(|((node, _), at)| hidden((*node, *at)))
     }
 
     /// Entries that a link has still to bring, oldest first, at most `limit`.
