@@ -13,7 +13,7 @@ use super::{
     state::PackedState,
 };
 use crate::model::{Certainty, Key, NodeIndex, RowKey, Transaction};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a transaction did to a key, net, as one stream shows it.
 #[derive(Clone, Copy)]
@@ -126,6 +126,7 @@ impl Verifier {
                 self.enter_touch(id, &touch);
             }
         }
+        self.enter_extra(seen, id);
     }
 
     /// Adds what an open original did to a row, in its own stream and where it is known to have
@@ -278,7 +279,6 @@ impl Verifier {
         {
             return;
         }
-        let origin = open.origin;
         let mut theirs = net_changes(tx);
         let touches: Vec<TouchView> =
             self.open.touches_of(id).filter(|touch| touch.unique == 0).collect();
@@ -295,11 +295,20 @@ impl Verifier {
             self.ensure_entry(touch.key, self.open.row_of(touch), None);
             self.enter_step(seen, tx, id, touch.key, copy.as_ref());
         }
+        let others = self.ledger.extra.get(&seen.gtid).cloned().unwrap_or_default();
+        for key in others.iter().filter(|key| !theirs.contains_key(*key)) {
+            self.enter_step(seen, tx, id, *key, None);
+        }
         for (key, copy) in &theirs {
             // The copy wrote a row that its original did not.
             self.ensure_entry(*key, row_key(tx, copy), None);
-            self.enter_left_out(id, *key, tx, copy, origin);
+            let shape = tx.tables[copy.table as usize].shape;
+            let change = Change { before: copy.before, after: copy.after, shape };
+            self.enter_left_out(id, *key, change);
             self.enter_step(seen, tx, id, *key, Some(copy));
+            if !others.contains(key) {
+                self.ledger.extra.entry(seen.gtid).or_default().push(*key);
+            }
         }
     }
 
@@ -328,36 +337,50 @@ impl Verifier {
         self.ledger.touched.push(key);
     }
 
-    /// Notes that the original, and the copies that came already, left a row out. What an original
-    /// wrote by a statement in its text, the copy's rows tell.
-    fn enter_left_out(
-        &mut self,
-        id: OpenId,
-        key: u128,
-        tx: &Transaction,
-        copy: &Net,
-        origin: NodeIndex,
-    ) {
-        let mut new = self.bare_write(id);
+    /// Notes that the original, and the copies that came already, left a row out that some copy
+    /// wrote. What an original wrote by a statement in its text, the copy's rows tell.
+    fn enter_left_out(&mut self, id: OpenId, key: u128, change: Change) {
         let open = self.open.get(id);
-        let by_statement = !open.shows_all;
-        let shape = tx.tables[copy.table as usize].shape;
-        for at in 0..new.steps.len() {
-            let own = at == origin.at();
-            let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] };
-            let Some(place) = place else { continue };
+        let (by_statement, origin) = (!open.shows_all, open.origin.at());
+        let step = |at: usize| {
+            let own = at == origin;
+            let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] }?;
             let assumed = own && by_statement || place.at == 0;
-            let change = Change { before: copy.before, after: copy.after, shape };
-            new.steps[at] = Some(Step {
+            Some(Step {
                 position: position(&place, open),
                 change: assumed.then_some(change),
                 coordinates: open.coordinates[at].clone(),
                 skipped: place.is_skipped(),
                 assumed,
-            });
-        }
+            })
+        };
+        let steps: Vec<Option<Step>> = (0..self.streams.len()).map(step).collect();
+        let new = self.bare_write(id);
         let Some(entry) = self.ledger.get_mut(key) else { return };
-        entry.write(new);
+        for (known, new) in entry.write(new).steps.iter_mut().zip(steps) {
+            *known = known.take().or(new);
+        }
+        self.ledger.touched.push(key);
+    }
+
+    /// Brings the rows that early copies wrote, and their original, now read, did not, to the
+    /// original.
+    fn enter_extra(&mut self, seen: Seen, id: OpenId) {
+        let Some(mut keys) = self.ledger.extra.remove(&seen.gtid) else { return };
+        let own: BTreeSet<u128> = self.open.touches_of(id).map(|touch| touch.key).collect();
+        keys.retain(|key| !own.contains(key));
+        for key in &keys {
+            let entry = self.ledger.get_mut(*key);
+            let write =
+                entry.and_then(|e| e.writes().iter().find(|w| w.gtid == seen.gtid).cloned());
+            let change = write.and_then(|w| w.steps.iter().flatten().find_map(|s| s.change));
+            if let Some(change) = change {
+                self.enter_left_out(id, *key, change);
+            }
+        }
+        if !keys.is_empty() {
+            self.ledger.extra.insert(seen.gtid, keys);
+        }
     }
 
     fn bare_write(&self, id: OpenId) -> Write {
@@ -412,6 +435,9 @@ impl Verifier {
             });
             write.steps[seen.node.at()] = Some(step(seen, tx, Some(&copy)));
             self.ledger.touched.push(key);
+            if !before_start {
+                self.ledger.extra.entry(seen.gtid).or_default().push(key);
+            }
         }
     }
 
@@ -428,6 +454,15 @@ impl Verifier {
         }
         let touches: Vec<TouchView> =
             self.open.touches_of(id).filter(|touch| touch.unique == 0).collect();
+        let extra = self.ledger.extra.get(&self.open.get(id).gtid).cloned().unwrap_or_default();
+        for key in extra {
+            let (new, position) = (self.bare_write(id), position(&place, self.open.get(id)));
+            let Some(entry) = self.ledger.get_mut(key) else { continue };
+            let (change, coordinates, skipped, assumed) = (None, None, false, false);
+            let step = Step { position, change, coordinates, skipped, assumed };
+            entry.write(new).steps[node.at()] = Some(step);
+            self.ledger.touched.push(key);
+        }
         let before_start = self.may_precede_start(&place, node.at());
         let unread = unseen == Unseen::Unread || before_start;
         for touch in touches {

@@ -224,6 +224,9 @@ impl Verifier {
 
     fn close(&mut self, id: OpenId, out: &mut Vec<Report>) {
         let gone = self.open.remove(id);
+        if !self.ledger.extra.is_empty() {
+            self.ledger.extra.remove(&gone.gtid);
+        }
         self.definitions.close(id, &gone);
         self.open_by_origin[gone.origin.at()] -= 1;
         if let Some(open) = self.by_sequence.get_mut(&gone.source)

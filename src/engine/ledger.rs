@@ -137,6 +137,9 @@ pub(super) struct Ledger {
     pub(super) touched: Vec<u128>,
     /// Entries whose next meeting point lies past what a stream has made sure of.
     pub(super) deferred: BTreeSet<u128>,
+    /// Rows that some copy of a transaction wrote and its original did not, or of which the
+    /// original has not been read; as long as it is open, or awaited.
+    pub(super) extra: HashMap<Gtid, Vec<u128>>,
     /// Per stream, how far it had made sure when these were last looked at.
     pub(super) sure: Vec<Position>,
 }
