@@ -49,6 +49,10 @@
 //! - **Certain means certain.** Where a copy left no trace and the rows leave the order open, the
 //!   finding says `possible`. `engine/tests.rs`:
 //!   `a_hole_is_decided_by_its_neighbours_or_by_the_rows`.
+//! - **Every row that differs is told, and none that does not**, as far as the logs show it.
+//!   `tests/simulation.rs`: `the_engine_agrees_with_the_simulated_truth`; on real masters,
+//!   `tests/servers_diverge`: `mariadb_tells_every_row_that_differs_and_no_other`,
+//!   `mysql_tells_every_row_that_differs_and_no_other`.
 //! - **Memory follows lag, not history, and has a ceiling**; reaching it is a blind spot.
 //!   `engine/tests.rs`: `nothing_is_held_once_everybody_has_shown_it`,
 //!   `the_bound_on_open_keys_is_kept_and_told`.

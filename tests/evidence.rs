@@ -388,5 +388,6 @@ fn the_command_line_explains_and_repairs() {
     assert_eq!(repair(&["ffff"]).0, 2);
     assert_eq!(repair(&["--all-open", "--winner=b", "c=no/such/directory"]).0, 2);
     let (code, _, errors) = twinlog(&["findings", "explain", id, &a]);
-    assert_eq!((code, errors.as_str()), (2, "twinlog: no findings\n  hint: give --from FILE\n"));
+    assert_eq!(code, 2);
+    assert!(errors.contains("--store") && errors.contains("--from"), "{errors}");
 }

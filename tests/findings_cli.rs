@@ -20,7 +20,7 @@ use twinlog::{
     store::{Batch, Checkpoint, Store, StoredFinding},
 };
 
-/// One conflict and one `info`.
+/// One conflict, the divergence that came of it, and one `info`.
 const CONFLICT: &str = "mariadb118-03-update-update";
 
 struct Ran {
@@ -172,7 +172,7 @@ fn a_scan_is_listed_whatever_its_format() {
     {
         let list = ["findings", "list", "--from", file];
         let text = piped(&list, input).assert_fine();
-        assert_eq!(text.stdout.lines().count(), 3, "{}", text.stdout);
+        assert_eq!(text.stdout.lines().count(), 4, "{}", text.stdout);
         assert!(text.stdout.lines().all(|line| line.chars().count() <= 100), "{}", text.stdout);
         assert!(text.stdout.contains("critical  write_conflict"), "{}", text.stdout);
         assert_eq!(*first.get_or_insert(text.stdout.clone()), text.stdout);
@@ -197,14 +197,14 @@ fn filters_choose_findings() {
         let records = twinlog(&[&list[..], options].concat()).assert_fine().records();
         records.iter().map(|record| record["kind"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(kinds(&[]).len(), 2);
+    assert_eq!(kinds(&[]).len(), 3);
     assert_eq!(kinds(&["--kind", "shared_key"]), ["shared_key"]);
-    assert_eq!(kinds(&["--severity", "warning"]), ["write_conflict"]);
-    assert_eq!(kinds(&["--severity", "info"]).len(), 2);
-    assert_eq!(kinds(&["--table", "t.*"]).len(), 2);
+    assert_eq!(kinds(&["--severity", "warning"]), ["divergence", "write_conflict"]);
+    assert_eq!(kinds(&["--severity", "info"]).len(), 3);
+    assert_eq!(kinds(&["--table", "t.*"]).len(), 3);
     assert_eq!(kinds(&["--table", "u.*"]).len(), 0);
     assert_eq!(kinds(&["--state", "healed"]).len(), 0);
-    assert_eq!(kinds(&["--state", "healed,open"]).len(), 2);
+    assert_eq!(kinds(&["--state", "healed,open"]).len(), 3);
     assert_eq!(kinds(&["--limit", "1"]).len(), 1);
     assert_eq!(kinds(&["--limit", "0"]).len(), 0);
     let none = twinlog(&["findings", "list", "--from", &file, "--table", "u.*"]).assert_fine();
@@ -258,7 +258,8 @@ fn one_finding_is_shown_by_the_beginning_of_its_id() {
     show("dddd", &[]).assert_fails(2, &["no finding's id begins with dddd", "hint"]);
     let (_dir2, file) = written(&scanned("ndjson"));
     let all = twinlog(&["findings", "list", "--from", &file, "--format", "ndjson"]).records();
-    let id = all[0]["id"].as_str().unwrap();
+    let handover = all.iter().find(|record| record["kind"] == "shared_key").unwrap();
+    let id = handover["id"].as_str().unwrap();
     let text = twinlog(&["findings", "show", &id[..8], "--from", &file]).assert_fine().stdout;
     for word in [id, "b-bin.000001", "in a: not shown"] {
         assert!(text.contains(word), "no {word:?} in: {text}");
@@ -330,7 +331,7 @@ fn bad_input_is_named() {
     list(&["--from", &path]).assert_fails(3, &["findings:1: no finding", "hint"]);
     let cut = scanned("ndjson");
     let (_dir2, path) = written(&cut[..cut.len() - 10]);
-    list(&["--from", &path]).assert_fails(3, &["findings:2: no finding"]);
+    list(&["--from", &path]).assert_fails(3, &["findings:3: no finding"]);
     let (_dir3, path) = written("{\"findings\": [{\"id\": 1}]}");
     list(&["--from", &path]).assert_fails(3, &["findings[1]: no finding"]);
     assert_eq!(piped(&["findings", "list", "--from", "-"], "").assert_fine().stdout, "");

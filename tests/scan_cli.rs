@@ -10,7 +10,7 @@ use serde_json::Value;
 use support::recorded::recorded;
 use tempfile::TempDir;
 
-/// One conflict and one `info`.
+/// One conflict, the divergence that came of it, and one `info`.
 const CONFLICT: &str = "mariadb118-03-update-update";
 /// One blind spot, a warning.
 const WARNING: &str = "mariadb118-07-no-log-replica-updates";
@@ -129,9 +129,11 @@ fn fail_on_moves_the_line_between_0_and_1() {
 fn ndjson_is_one_finding_a_line_and_nothing_else() {
     let ran = scan(CONFLICT, &[]);
     let findings = ran.findings();
-    let kinds: Vec<&Value> = findings.iter().map(|finding| &finding["kind"]).collect();
-    assert_eq!(kinds, ["shared_key", "write_conflict"]);
-    let conflict = &findings[1];
+    let mut kinds: Vec<&str> = findings.iter().filter_map(|f| f["kind"].as_str()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["divergence", "shared_key", "write_conflict"]);
+    let of = |kind: &str| findings.iter().find(|finding| finding["kind"] == kind).expect("one");
+    let (conflict, divergence) = (of("write_conflict"), of("divergence"));
     assert_eq!(conflict["table"], "t.x");
     assert_eq!(conflict["key"], serde_json::json!({"id": 1}));
     assert_eq!(conflict["index"], "PRIMARY");
@@ -139,6 +141,11 @@ fn ndjson_is_one_finding_a_line_and_nothing_else() {
     assert_eq!(conflict["transactions"][0]["gtid"], "1-1-4");
     assert_eq!(conflict["transactions"][1]["coordinates"]["b"]["file"], "b-bin.000001");
     assert_eq!(conflict["id"].as_str().map(str::len), Some(32));
+    assert_eq!(conflict["outcome"], "diverged");
+    assert_eq!(divergence["cause"], "conflict");
+    // Each ends with what the other wrote.
+    assert_eq!(divergence["last_written"]["a"]["gtid"], "2-2-1");
+    assert_eq!(divergence["last_written"]["b"]["gtid"], "1-1-4");
     assert!(!ran.stderr.is_empty(), "the summary goes to stderr");
     assert!(scan(NOTHING, &[]).stdout.is_empty());
 }
@@ -190,8 +197,9 @@ fn filters_take_kinds_and_tables() {
     assert_eq!(kinds(&["--kind", "shared_key"]), ["shared_key"]);
     assert_eq!(kinds(&["--kind", "shared_key,write_conflict"]).len(), 2);
     assert_eq!(kinds(&["--kind", "shared_key", "--kind", "write_conflict"]).len(), 2);
-    assert_eq!(kinds(&["--table", "t.*"]).len(), 2);
-    assert_eq!(kinds(&["--table", "u.*,t.[wx]"]).len(), 2);
+    assert_eq!(kinds(&["--kind", "divergence"]), ["divergence"]);
+    assert_eq!(kinds(&["--table", "t.*"]).len(), 3);
+    assert_eq!(kinds(&["--table", "u.*,t.[wx]"]).len(), 3);
     assert_eq!(kinds(&["--table", "u.*"]).len(), 0);
     // What is filtered out does not count for the exit code.
     assert_eq!(scan(CONFLICT, &["--kind", "shared_key"]).code, Some(0));
@@ -345,16 +353,20 @@ fn however_the_files_are_named_the_findings_are_the_same() {
 
 #[test]
 fn a_suppressed_finding_is_counted_apart() {
-    let config = |until: &str| {
+    let suppress = |kind: &str, until: &str| {
         format!(
-            "[nodes.a]\nserver_ids = [1]\n[nodes.b]\nserver_ids = [2]\n[[suppress]]\n\
-             kind = \"write_conflict\"\ntables = [\"t.x\"]\nuntil = \"{until}\"\nwhy = \"known\"\n"
+            "[[suppress]]\nkind = \"{kind}\"\ntables = [\"t.x\"]\nuntil = \"{until}\"\n\
+             why = \"known\"\n"
         )
+    };
+    let config = |until: &str| {
+        let nodes = "[nodes.a]\nserver_ids = [1]\n[nodes.b]\nserver_ids = [2]\n";
+        [nodes, &suppress("write_conflict", until), &suppress("divergence", until)].concat()
     };
     let (_dir, path) = write_config(&config("2999-12-31"));
     let ran = scan(CONFLICT, &["--config", &path]);
     assert_eq!((ran.code, ran.findings().len()), (Some(0), 1));
-    assert!(ran.stderr.contains("suppressed by the configuration: 1"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("suppressed by the configuration: 2"), "{}", ran.stderr);
     let (_dir, path) = write_config(&config("2020-12-31"));
     assert_eq!(scan(CONFLICT, &["--config", &path]).code, Some(1));
 }

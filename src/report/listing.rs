@@ -146,8 +146,8 @@ pub fn record_text(record: &Value, colour: bool) -> String {
         let _ = writeln!(text, "  {line}");
     }
     text.push('\n');
-    const SHOWN: [&str; 6] =
-        ["id", "kind", "severity", "message", "transactions", "acknowledgement"];
+    const SHOWN: [&str; 7] =
+        ["id", "kind", "severity", "message", "transactions", "last_written", "acknowledgement"];
     for (name, value) in record.as_object().into_iter().flatten() {
         if !SHOWN.contains(&name.as_str()) && *value != Value::Null {
             let _ = writeln!(text, "  {:<12}  {}", name.replace('_', " "), plain(value));
@@ -165,7 +165,29 @@ pub fn record_text(record: &Value, colour: bool) -> String {
     for transaction in record["transactions"].as_array().into_iter().flatten() {
         transaction_lines(&mut text, transaction);
     }
+    for (node, write) in record["last_written"].as_object().into_iter().flatten() {
+        text.push_str(&last_written_line(node, write));
+    }
     text
+}
+
+/// Which write left a node's row as it is.
+fn last_written_line(node: &str, write: &Value) -> String {
+    let node = clean(node);
+    if write.is_null() {
+        return format!("  last written in {node}: not since the masters agreed\n");
+    }
+    let of = |field: &str| plain(&write[field]);
+    let at = |field: &str| plain(&write["coordinates"][field]);
+    let gone = if write["absent"] == true { ", which left no row" } else { "" };
+    format!(
+        "  last written in {node}: by {} {}{gone}, {} {}..{}\n",
+        of("origin"),
+        of("gtid"),
+        at("file"),
+        at("start"),
+        at("end"),
+    )
 }
 
 fn transaction_lines(text: &mut String, transaction: &Value) {
@@ -275,6 +297,10 @@ mod tests {
                 "origin": "a", "gtid": "1-1-4", "operation": null, "committed_at": "T",
                 "coordinates": {"a": {"file": "a-bin.000001", "start": 4, "end": 9}, "b": null},
             }],
+            "last_written": {"b": null, "a": {
+                "gtid": "2-2-1", "origin": "b", "absent": true,
+                "coordinates": {"file": "a-bin.000001", "start": 9, "end": 14},
+            }},
             "message": "m",
             "acknowledgement": {"by": "ann", "why": "known", "at": "T1", "until": "T2"},
         });
@@ -289,6 +315,8 @@ mod tests {
             "  a: write 1-1-4 at T",
             "     in a: a-bin.000001 4..9",
             "     in b: not shown",
+            "  last written in a: by b 2-2-1, which left no row, a-bin.000001 9..14",
+            "  last written in b: not since the masters agreed",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");
         }
