@@ -69,8 +69,7 @@ impl Verifier {
         let streams = Streams { begun: self.begun(), sure };
         let mut groups = Groups::default();
         for key in keys {
-            loop {
-                let Some(entry) = self.ledger.get_mut(key) else { break };
+            while let Some(entry) = self.ledger.get_mut(key) {
                 match entry.next_meeting(&streams) {
                     Next::Waits => break,
                     Next::Deferred => {

@@ -81,7 +81,6 @@ impl Verifier {
         tx: &Transaction,
     ) -> (BTreeMap<OpenId, Vec<Clash>>, Untold) {
         let mut untold = Untold::new();
-        let mut places: HashMap<u128, (usize, Key)> = HashMap::new();
         let mut clashes: BTreeMap<OpenId, Vec<Clash>> = BTreeMap::new();
         let mine: Vec<TouchView> = self.open.touches_of(id).collect();
         let others: Vec<NodeIndex> =
@@ -93,14 +92,7 @@ impl Verifier {
         if contested.is_empty() {
             return (clashes, untold);
         }
-        for (at, row) in tx.rows.iter().enumerate() {
-            for key in keys_of(row) {
-                places.entry(key.hash).or_insert((at, key));
-            }
-        }
-        for take in &tx.unique_takes {
-            places.entry(take.key.hash).or_insert((take.row as usize, take.key));
-        }
+        let places = places_of(tx);
         for touch in contested {
             let mut theirs: Vec<TouchView> = Vec::new();
             for node in &others {
@@ -382,6 +374,20 @@ impl Verifier {
             may_be_two: false,
         }
     }
+}
+
+/// Where a transaction has each key first: its row, and the key.
+fn places_of(tx: &Transaction) -> HashMap<u128, (usize, Key)> {
+    let mut places: HashMap<u128, (usize, Key)> = HashMap::new();
+    for (at, row) in tx.rows.iter().enumerate() {
+        for key in keys_of(row) {
+            places.entry(key.hash).or_insert((at, key));
+        }
+    }
+    for take in &tx.unique_takes {
+        places.entry(take.key.hash).or_insert((take.row as usize, take.key));
+    }
+    places
 }
 
 /// What two operations on one row come to.

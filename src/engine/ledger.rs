@@ -329,8 +329,8 @@ impl Entry {
 
 /// Whether some two of these sides certainly differ, or all certainly agree.
 ///
-/// `agreed` says that they agreed before: then one partial image on all sides leaves them agreed, as
-/// far as images show.
+/// `agreed` says that they agreed before: then one partial image on all sides leaves them agreed,
+/// as far as images show.
 fn differ(sides: &[Option<Side>], begun: &[usize], agreed: bool) -> Option<bool> {
     let known: Vec<&Side> = begun.iter().filter_map(|node| sides[*node].as_ref()).collect();
     let mut answer = Some(false);

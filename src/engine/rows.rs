@@ -399,9 +399,8 @@ impl Verifier {
     }
 }
 
-/// The keys a row change touches: one, or two where an update moves the row to another key.
-/// The unique values that a transaction's rows take, as changes of these values' keys: from nobody's
-/// to the row's. Two rows that take one value on two sides clash; one row on both sides clashes by
+/// The unique values that a transaction's rows take, as changes of these values' keys: from
+/// nobody's to the row's. Two rows that take one value on two sides clash; one row on both sides clashes by
 /// its primary key.
 fn unique_changes(tx: &Transaction) -> impl Iterator<Item = KeyChange> {
     tx.unique_takes.iter().filter_map(|take| {
@@ -437,6 +436,7 @@ pub(super) fn key_changes(tx: &Transaction) -> impl Iterator<Item = KeyChange> {
     })
 }
 
+/// The keys a row change touches: one, or two where an update moves the row to another key.
 pub(super) fn keys_of(row: &RowChange) -> impl IntoIterator<Item = Key> + use<> {
     let [before, after] = row.keys.map_or([None, None], |[before, after]| {
         [Some(before), (after.hash != before.hash).then_some(after)]

@@ -249,11 +249,10 @@ impl World {
         let table = rng.below(self.setup.tables.into()) as u8;
         let row = (table, 1 + rng.below(self.setup.keys as usize) as i64);
         let master = &mut self.masters[node];
+        let value = 1 + rng.below(self.setup.values as usize) as u32;
         match rng.chance(30) {
-            true => drop(master.rows.remove(&row)),
-            false => {
-                drop(master.rows.insert(row, 1 + rng.below(self.setup.values as usize) as u32))
-            }
+            true => _ = master.rows.remove(&row),
+            false => _ = master.rows.insert(row, value),
         }
         self.silent.insert((node, row), master.log.len());
     }
