@@ -35,6 +35,7 @@ mod id;
 mod intake;
 mod judge;
 mod ledger;
+mod missing;
 mod open;
 mod ownership;
 mod pending;
@@ -58,6 +59,7 @@ use definitions::Definitions;
 use divergence::Unseen;
 use handover::RecentCopies;
 use ledger::Ledger;
+use missing::Overdue;
 use open::{OpenId, OpenTable};
 use pending::Pending;
 use shown::Place;
@@ -80,6 +82,8 @@ pub struct Settings {
     pub recent_keys_max: usize,
     /// Rows that the masters may differ on, followed at most.
     pub ledger_rows_max: usize,
+    /// How long a copy may take before it is missing, in microseconds; 0 turns that off.
+    pub missing_after_micros: i64,
 }
 
 impl Default for Settings {
@@ -91,6 +95,7 @@ impl Default for Settings {
             open_keys_max: 20_000_000,
             recent_keys_max: 200_000,
             ledger_rows_max: 1_000_000,
+            missing_after_micros: 300_000_000,
         }
     }
 }
@@ -133,6 +138,7 @@ pub struct Verifier {
     ledger_overflow: u64,
     /// Missing copies told already.
     missing_told: BTreeSet<FindingId>,
+    overdue: Overdue,
 }
 
 /// What the engine remembers of a table.
@@ -185,6 +191,7 @@ impl Verifier {
             ledger: Ledger::default(),
             ledger_overflow: 0,
             missing_told: BTreeSet::new(),
+            overdue: Overdue::default(),
         }
     }
 
@@ -350,6 +357,7 @@ impl Verifier {
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }
         self.settle_divergences(out);
+        self.settle_missing(&silent, out);
         let streams = &self.streams;
         let sources = &mut self.sources;
         let never_logged = |node: NodeIndex, gtid: Gtid| {

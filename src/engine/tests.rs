@@ -4,6 +4,7 @@ use crate::model::*;
 use std::sync::Arc;
 
 mod definitions;
+mod missing;
 
 #[derive(Clone, Copy)]
 enum Family {
