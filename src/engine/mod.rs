@@ -42,6 +42,7 @@ mod pending;
 mod rows;
 mod shown;
 mod state;
+mod stopped;
 mod stream;
 mod tally;
 #[cfg(test)]
