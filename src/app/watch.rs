@@ -10,7 +10,7 @@ use super::{
 use crate::{
     binlog::event,
     config::{Config, NodeConfig, Start},
-    engine::{Report, Verifier},
+    engine::{Compared, Report, Verifier},
     feed::{
         FeedError, FeedItem,
         live::{
@@ -530,6 +530,9 @@ impl Judge {
         }
         for (node, of) in self.nodes.iter() {
             self.metrics.set_pending(&of.name, self.verifier.open_transactions_of(node));
+            let compared = self.verifier.coverage().compared[node.at()];
+            let Compared { identical, differs, unverifiable } = compared;
+            self.metrics.set_verified(&of.name, [identical, differs, unverifiable]);
             if let Some(until) = self.verifier.verified_until(node) {
                 self.metrics.set_verified_until(&of.name, until);
             }

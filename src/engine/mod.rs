@@ -48,7 +48,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use coverage::{Coverage, StreamCoverage, TableCount};
+pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
 pub use ownership::Ownership;
 
 use crate::model::{
@@ -170,6 +170,7 @@ impl Verifier {
         let streams = nodes.indices().map(|_| Stream::new(RecentCopies::new(window, limit)));
         let coverage = Coverage {
             streams: vec![StreamCoverage::default(); nodes.len()],
+            compared: vec![Compared::default(); nodes.len()],
             ..Default::default()
         };
         Verifier {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 mod definitions;
 mod missing;
+mod stopped;
 
 #[derive(Clone, Copy)]
 enum Family {
