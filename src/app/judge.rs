@@ -24,6 +24,7 @@ pub(super) fn verifier(
     let settings = Settings {
         shared_key_window_micros: micros(config.shared_key_window),
         near_conflict_window_micros: micros(config.near_conflict_window),
+        missing_after_micros: micros(config.watch.missing_after),
         group_limit: config.group_limit,
         open_keys_max: open_keys_max.unwrap_or(Settings::default().open_keys_max),
         ..Settings::default()

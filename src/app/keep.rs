@@ -214,9 +214,7 @@ impl Keeper {
     }
 
     fn tell(&self, finding: &Finding, first: bool, sink: &mut impl WatchSink) {
-        if first {
-            self.metrics.finding(finding, super::watch::now());
-        }
+        self.metrics.told(finding, first, super::watch::now());
         sink.finding(finding, &self.nodes);
     }
 }

@@ -1,5 +1,6 @@
 //! The commands, wired from the parts below.
 
+mod alive;
 pub mod explain;
 pub mod filter;
 pub mod findings;

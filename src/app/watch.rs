@@ -1,6 +1,7 @@
 //! The daemon: follows live masters and judges what they show.
 
 use super::{
+    alive::Alive,
     filter::{Fate, Filter},
     judge::{Known, table_plans, verifier},
     keep::Keeper,
@@ -9,7 +10,7 @@ use super::{
 use crate::{
     binlog::event,
     config::{Config, NodeConfig, Start},
-    engine::{Report, Verifier},
+    engine::{Compared, Report, Verifier},
     feed::{
         FeedError, FeedItem,
         live::{
@@ -284,6 +285,7 @@ struct Judge {
     filter: Filter,
     keeper: Keeper,
     reports: Vec<Report>,
+    alive: Alive,
     /// Baselines come from the servers themselves, not from the heads of files.
     starts_now: bool,
 }
@@ -307,6 +309,7 @@ impl Judge {
             ready: Arc::default(),
             filter,
             reports: Vec::new(),
+            alive: Alive::new(),
             starts_now: config.watch.start == Start::Now,
         })
     }
@@ -323,6 +326,7 @@ impl Judge {
             let status = Arc::<StreamStatus>::default();
             let stale = Arc::<Notify>::default();
             tokio::spawn(keep_known(options.clone(), known, stale.clone()));
+            self.alive.add(node, options.clone());
             tokio::spawn(follow(options, send, status.clone()));
             statuses.push(status);
             self.inputs.push(Input {
@@ -381,6 +385,7 @@ impl Judge {
             while let Some(received) = self.receive().now_or_never() {
                 received?;
             }
+            self.look(sink);
             let all_begun = self.inputs.iter().all(|input| input.begun);
             // A node that is down must not slow the others: it is behind in any case.
             let quiet = |input: &Input| input.waiting.is_empty() && input.connected && !input.idle;
@@ -402,6 +407,20 @@ impl Judge {
                     }
                 }
             }
+        }
+    }
+
+    /// What is due by the clock. Every server that is idle says so every second, so the judge comes
+    /// here in time.
+    fn look(&mut self, sink: &mut impl WatchSink) {
+        let inputs = &self.inputs;
+        let newest = |node: NodeIndex| {
+            let of = inputs.iter().find(|input| input.node == node);
+            of.map_or_else(CommitTime::default, |input| input.newest)
+        };
+        self.alive.look(&mut self.verifier, newest, &mut self.reports);
+        if !self.reports.is_empty() {
+            self.tell(sink);
         }
     }
 
@@ -442,7 +461,10 @@ impl Judge {
                 info!(node = name, file, position, "following");
                 input.connected = true;
             }
-            LiveEvent::CaughtUp => input.idle = true,
+            LiveEvent::CaughtUp => {
+                input.idle = true;
+                self.alive.caught_up(input.node);
+            }
             LiveEvent::Disconnected { reason, error } => {
                 error!(node = name, reason = reason.as_str(), "{error}");
                 self.metrics.disconnected(name, reason.as_str());
@@ -508,6 +530,9 @@ impl Judge {
         }
         for (node, of) in self.nodes.iter() {
             self.metrics.set_pending(&of.name, self.verifier.open_transactions_of(node));
+            let compared = self.verifier.coverage().compared[node.at()];
+            let Compared { identical, differs, unverifiable } = compared;
+            self.metrics.set_verified(&of.name, [identical, differs, unverifiable]);
             if let Some(until) = self.verifier.verified_until(node) {
                 self.metrics.set_verified_until(&of.name, until);
             }

@@ -254,6 +254,7 @@ impl Verifier {
                 }
                 match tx.hides_rows() {
                     true => {
+                        self.coverage.compare(seen.origin, None);
                         self.enter_passed(id, seen.node, Place::exact(seen.ordinal), Unseen::Unread)
                     }
                     false => self.compare_copy(seen, tx, id),
@@ -267,6 +268,7 @@ impl Verifier {
     fn compare_copy(&mut self, seen: Seen, tx: &Transaction, id: OpenId) {
         let open = self.open.get(id);
         let same = digest(tx) == open.digest;
+        self.coverage.compare(open.origin, open.shows_all.then_some(same));
         let sources = self.streams[open.origin.at()].own.len();
         let in_order = sources < 2 || !seen.gtid.source.is_ordered();
         let sure = self.sure(seen.node.at()) == LAST;

@@ -10,6 +10,19 @@ pub struct Coverage {
     pub streams: Vec<StreamCoverage>,
     /// Per table and origin: rows written by originals.
     pub tables: BTreeMap<(String, NodeIndex), TableCount>,
+    /// Per origin: its transactions' copies, as they compare with the originals.
+    pub compared: Vec<Compared>,
+}
+
+/// Copies compared with their originals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Compared {
+    /// The same rows, before and after.
+    pub identical: u64,
+    /// Other rows.
+    pub differs: u64,
+    /// One of them does not show its rows.
+    pub unverifiable: u64,
 }
 
 /// One stream's share.
@@ -42,6 +55,18 @@ pub struct TableCount {
     pub updates: u64,
     /// Rows deleted.
     pub deletes: u64,
+}
+
+impl Coverage {
+    /// Counts a copy that was compared with its original; `None`: it cannot be.
+    pub(super) fn compare(&mut self, origin: NodeIndex, same: Option<bool>) {
+        let of = &mut self.compared[origin.at()];
+        match same {
+            Some(true) => of.identical += 1,
+            Some(false) => of.differs += 1,
+            None => of.unverifiable += 1,
+        }
+    }
 }
 
 impl TableCount {

@@ -206,6 +206,7 @@ impl Verifier {
             self.pending.shown(*finding, open.gtid, node, place, coordinates.as_ref(), out);
         }
         open.coordinates[node.at()] = coordinates;
+        self.shown_at_last(id, node, out);
         self.close_if_shown(id, out);
     }
 

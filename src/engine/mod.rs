@@ -36,18 +36,20 @@ mod id;
 mod intake;
 mod judge;
 mod ledger;
+mod missing;
 mod open;
 mod ownership;
 mod pending;
 mod rows;
 mod shown;
 mod state;
+mod stopped;
 mod stream;
 mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use coverage::{Coverage, StreamCoverage, TableCount};
+pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
 pub use ownership::Ownership;
 
 use crate::model::{
@@ -59,6 +61,7 @@ use compare::Unseen;
 use definitions::Definitions;
 use handover::RecentCopies;
 use ledger::Ledger;
+use missing::Overdue;
 use open::{OpenId, OpenTable};
 use pending::Pending;
 use shown::Place;
@@ -81,6 +84,8 @@ pub struct Settings {
     pub recent_keys_max: usize,
     /// Rows that the masters may differ on, followed at most.
     pub ledger_rows_max: usize,
+    /// How long a copy may take before it is missing, in microseconds; 0 turns that off.
+    pub missing_after_micros: i64,
 }
 
 impl Default for Settings {
@@ -92,6 +97,7 @@ impl Default for Settings {
             open_keys_max: 20_000_000,
             recent_keys_max: 200_000,
             ledger_rows_max: 1_000_000,
+            missing_after_micros: 300_000_000,
         }
     }
 }
@@ -134,6 +140,7 @@ pub struct Verifier {
     ledger_overflow: u64,
     /// Missing copies told already.
     missing_told: BTreeSet<FindingId>,
+    overdue: Overdue,
 }
 
 /// What the engine remembers of a table.
@@ -164,6 +171,7 @@ impl Verifier {
         let streams = nodes.indices().map(|_| Stream::new(RecentCopies::new(window, limit)));
         let coverage = Coverage {
             streams: vec![StreamCoverage::default(); nodes.len()],
+            compared: vec![Compared::default(); nodes.len()],
             ..Default::default()
         };
         Verifier {
@@ -186,6 +194,7 @@ impl Verifier {
             ledger: Ledger::default(),
             ledger_overflow: 0,
             missing_told: BTreeSet::new(),
+            overdue: Overdue::default(),
         }
     }
 
@@ -351,6 +360,7 @@ impl Verifier {
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }
         self.settle_divergences(out);
+        self.settle_missing(&silent, out);
         let streams = &self.streams;
         let sources = &mut self.sources;
         let never_logged = |node: NodeIndex, gtid: Gtid| {

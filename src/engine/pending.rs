@@ -10,20 +10,26 @@ const UNSETTLED_MAX: usize = 200_000;
 /// Unsettled findings, by a serial number.
 #[derive(Default)]
 pub(super) struct Pending {
-    findings: BTreeMap<u64, Unsettled>,
-    serial: u64,
+    pub(super) findings: BTreeMap<u64, Unsettled>,
+    pub(super) serial: u64,
+    /// The highest serial when it was last asked which nodes are awaited.
+    pub(super) asked: u64,
 }
 
 /// A finding, and what it waits for.
-struct Unsettled {
+pub(super) struct Unsettled {
     finding: Finding,
     /// Open transactions that it is about.
     open: usize,
-    order: Option<Order>,
+    pub(super) order: Option<Order>,
     /// The ledger will tell what becomes of its row.
     awaits_row: bool,
     /// What the ledger told.
-    outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
+    /// Per node: the error that has stopped its applier.
+    pub(super) errors: BTreeMap<NodeIndex, String>,
+    /// The finding's own detail.
+    pub(super) detail: Option<String>,
 }
 
 impl Unsettled {
@@ -121,8 +127,10 @@ impl Pending {
     /// Keeps a finding until `open` transactions have closed.
     pub(super) fn add(&mut self, finding: Finding, open: usize, order: Option<Order>) -> u64 {
         self.serial += 1;
-        let (awaits_row, outcome) = (false, None);
-        self.findings.insert(self.serial, Unsettled { finding, open, order, awaits_row, outcome });
+        let (awaits_row, outcome, errors) = (false, None, BTreeMap::new());
+        let detail = finding.detail.clone();
+        let unsettled = Unsettled { finding, open, order, awaits_row, outcome, errors, detail };
+        self.findings.insert(self.serial, unsettled);
         self.serial
     }
 
@@ -182,12 +190,14 @@ impl Pending {
         Self::tell_change(unsettled, out);
     }
 
-    fn tell_change(unsettled: &mut Unsettled, out: &mut Vec<Report>) {
+    pub(super) fn tell_change(unsettled: &mut Unsettled, out: &mut Vec<Report>) {
         let Some(order) = &unsettled.order else { return };
-        let now = (order.certainty(), unsettled.outcome_now());
+        let certainty = order.certainty();
+        let (outcome, detail) = unsettled.held_up(unsettled.outcome_now());
         let finding = &mut unsettled.finding;
-        if (finding.certainty, finding.outcome) != now {
-            (finding.certainty, finding.outcome) = now;
+        let news = (finding.certainty, finding.outcome) != (certainty, outcome);
+        if news || finding.detail != detail {
+            (finding.certainty, finding.outcome, finding.detail) = (certainty, outcome, detail);
             out.push(Report { finding: finding.clone(), news: true, first: false });
         }
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 mod definitions;
 mod divergence;
+mod missing;
+mod stopped;
 
 #[derive(Clone, Copy)]
 enum Family {

@@ -4,11 +4,13 @@
 //! from the start, for `increase()` misses the first event of a series that appears with it. No
 //! metric carries a key, a GTID, a file name or a row's value.
 
+mod holding;
 mod names;
 
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingKind, Nodes, Operation, Severity, Transaction,
 };
+use holding::Holding;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Registry, TextEncoder,
@@ -17,6 +19,9 @@ use std::sync::Mutex;
 
 /// Tables that are told apart in `twinlog_table_findings_total`; the rest count as `other`.
 const TABLES_MAX: usize = 200;
+
+/// What a comparison of a copy with its original says.
+const VERIFIED: [&str; 3] = ["identical", "differs", "unverifiable"];
 
 /// What the origin label says of a server that no node names.
 const UNKNOWN: &str = "unknown";
@@ -32,7 +37,8 @@ pub struct Metrics {
     findings: IntCounterVec,
     table_findings: IntCounterVec,
     tables: Mutex<std::collections::BTreeSet<String>>,
-    open_findings: IntGaugeVec,
+    holding: Holding,
+    verified: IntCounterVec,
     handovers: IntCounter,
     connected: IntGaugeVec,
     reconnects: IntCounterVec,
@@ -77,6 +83,7 @@ impl Metrics {
             self.file_number.with_label_values(&[stream]);
             self.offset.with_label_values(&[stream]);
             self.pending_transactions.with_label_values(&[stream]);
+            self.set_verified(stream, [0; 3]);
             for reason in reasons {
                 self.reconnects.with_label_values(&[stream.as_str(), reason]);
             }
@@ -97,7 +104,6 @@ impl Metrics {
 
     fn start_kinds_at_zero(&self) {
         for kind in FindingKind::ALL {
-            self.open_findings.with_label_values(&[kind.as_str()]);
             self.suppressed.with_label_values(&[kind.as_str()]);
             for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
                 self.findings.with_label_values(&[kind.as_str(), severity.as_str()]);
@@ -126,11 +132,27 @@ impl Metrics {
         }
     }
 
+    /// Takes in a finding that is told, `first` for the first time.
+    pub fn told(&self, finding: &Finding, first: bool, now: CommitTime) {
+        self.holding.told(finding, first);
+        if first {
+            self.finding(finding, now);
+        }
+    }
+
+    /// Raises the copies of an origin's transactions that were compared to totals, by result:
+    /// identical, differs, unverifiable.
+    pub fn set_verified(&self, origin: &str, totals: [u64; 3]) {
+        for (result, total) in VERIFIED.into_iter().zip(totals) {
+            let counter = self.verified.with_label_values(&[origin, result]);
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+    }
+
     /// Counts a finding that is told for the first time.
-    pub fn finding(&self, finding: &Finding, now: CommitTime) {
+    fn finding(&self, finding: &Finding, now: CommitTime) {
         let kind = finding.kind.as_str();
         self.findings.with_label_values(&[kind, finding.severity.as_str()]).inc();
-        self.open_findings.with_label_values(&[kind]).inc();
         if let Some(table) = &finding.table {
             self.table_findings.with_label_values(&[kind, self.table_label(table)]).inc();
         }
@@ -269,11 +291,12 @@ impl Metrics {
                 &["kind", "table"],
             )?,
             tables: Mutex::default(),
-            open_findings: names::int_gauges(
+            holding: Holding::register(r)?,
+            verified: names::counters(
                 r,
-                "open_findings",
-                "Findings told since the start that still hold",
-                &["kind"],
+                "transactions_verified_total",
+                "Copies compared with their originals, by the node they came from",
+                &["origin", "result"],
             )?,
             handovers: names::counter(
                 r,
@@ -378,6 +401,9 @@ mod tests {
             "twinlog_findings_total{kind=\"write_conflict\",severity=\"critical\"} 0",
             "twinlog_stream_reconnects_total{reason=\"io\",stream=\"b\"} 0",
             "twinlog_blind_spots_total{reason=\"gap\"} 0",
+            "twinlog_open_findings{kind=\"missing_copy\"} 0",
+            "twinlog_open_divergences{table=\"other\"} 0",
+            "twinlog_transactions_verified_total{origin=\"a\",result=\"identical\"} 0",
             "twinlog_replication_delay_seconds_count{from=\"a\",to=\"b\"} 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -1,7 +1,9 @@
 //! The one line that says what a finding is.
 
 use super::record::key_json;
-use crate::model::{Cause, Certainty, Finding, FindingKind, NodeIndex, Nodes, TransactionRef};
+use crate::model::{
+    Cause, Certainty, Finding, FindingKind, NodeIndex, Nodes, Outcome, TransactionRef,
+};
 use serde_json::Value;
 
 /// One line for people: who did what to which row, and why it matters.
@@ -42,7 +44,11 @@ fn conflict(finding: &Finding, nodes: &Nodes) -> String {
         Certainty::Exact => "neither had seen the other's write",
         Certainty::Possible => "the logs do not show whether one had seen the other's write",
     };
-    format!("{}: {} and {} it; {certainty}", row(finding), did(first), did(second))
+    let stopped = match (finding.outcome, &finding.detail) {
+        (Some(Outcome::Stopped), Some(detail)) => format!("; replication has stopped: {detail}"),
+        _ => String::new(),
+    };
+    format!("{}: {} and {} it; {certainty}{stopped}", row(finding), did(first), did(second))
 }
 
 fn divergence(finding: &Finding, nodes: &Nodes) -> String {

@@ -46,6 +46,11 @@ impl Watcher {
     /// Waits until what it has told so far, NDJSON, is as it must be in the end. `differs` says
     /// what is not yet so, for the message when it never is.
     pub fn wait_until_same(mut self, differs: impl Fn(&str) -> Option<String>) {
+        self.wait_until(differs);
+    }
+
+    /// The same; it goes on.
+    pub fn wait_until(&mut self, differs: impl Fn(&str) -> Option<String>) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while let Some(what) = differs(&self.told()) {
             let log = fs::read_to_string(&self.log).unwrap_or_default();

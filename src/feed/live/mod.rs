@@ -3,6 +3,7 @@
 //! twinlog registers as a replica and is sent what the server logs. It asks no more of the server
 //! than a replica does, and sets nothing but variables of its own session.
 
+mod applier;
 mod connect;
 mod evidence;
 mod failure;
@@ -14,6 +15,7 @@ mod request;
 mod status;
 mod tables;
 
+pub use applier::answer_applier_errors;
 pub use evidence::read_transaction;
 pub use failure::DropReason;
 pub use follow::follow;

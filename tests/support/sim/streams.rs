@@ -112,6 +112,7 @@ impl<'w> Reading<'w> {
             settings: Settings {
                 shared_key_window_micros: 4_000_000,
                 near_conflict_window_micros: 1_000_000,
+                missing_after_micros: 10_000_000,
                 ..Settings::default()
             },
         }

@@ -1,0 +1,194 @@
+//! Copies that a stream has not shown in time.
+//!
+//! Whether a stream is late is judged by the time up to which it is known to have been read: what
+//! its server had logged by then, it has shown. No wait is long by any other clock.
+
+use super::{Report, Verifier, blank, id::IdHasher, open::OpenId, shown::DISORDER_MAX};
+use crate::model::{CommitTime, Finding, FindingKind, Healed, NodeIndex, Severity, State};
+use std::collections::BTreeMap;
+
+/// Originals of a source that a stream has not shown in time, by both.
+#[derive(Default)]
+pub(super) struct Overdue(BTreeMap<(NodeIndex, usize), Late>);
+
+/// One source in one stream.
+struct Late {
+    /// All open originals of lower numbers are shown there.
+    from: u64,
+    /// The finding that is open, and the original that it is about.
+    told: Option<(Box<Finding>, OpenId)>,
+    /// Originals of this number and lower ones are counted.
+    counted: Option<u64>,
+    /// The time up to which the stream was judged last.
+    judged: i64,
+    /// The next finding is told at this time or later.
+    quiet_until: i64,
+}
+
+impl Default for Late {
+    fn default() -> Self {
+        let (judged, quiet_until) = (i64::MIN, i64::MIN);
+        Late { from: 0, told: None, counted: None, judged, quiet_until }
+    }
+}
+
+impl Verifier {
+    /// Looks for originals that a node's stream has not shown within `missing_after`.
+    ///
+    /// It looks at the oldest original of each source that the stream has not shown, and counts
+    /// each of those after it once: cheap enough to be asked for every second.
+    ///
+    /// # Input
+    /// `now`: what the node's server had logged by then has been observed.
+    pub fn advance(&mut self, node: NodeIndex, now: CommitTime, out: &mut Vec<Report>) {
+        let stream = &self.streams[node.at()];
+        let after = self.settings.missing_after_micros;
+        if after == 0 || !stream.begun || !stream.copies_are_logged {
+            return;
+        }
+        let sources: Vec<usize> = self.by_sequence.keys().copied().collect();
+        let limit = now.micros.saturating_sub(after);
+        for source in sources {
+            let mut late = self.overdue.0.remove(&(node, source)).unwrap_or_default();
+            late.judged = late.judged.max(now.micros);
+            self.judge_late(node, source, limit, &mut late, out);
+            self.overdue.0.insert((node, source), late);
+        }
+    }
+
+    /// Judges one source in one stream: what was committed before `limit` should be there.
+    fn judge_late(
+        &self,
+        node: NodeIndex,
+        source: usize,
+        limit: i64,
+        late: &mut Late,
+        out: &mut Vec<Report>,
+    ) {
+        let Some(open) = self.by_sequence.get(&source) else { return };
+        if let Some((finding, id)) = &mut late.told {
+            let sequence = finding.transactions[0].gtid.map_or(0, |gtid| gtid.sequence);
+            if open.get(&sequence) != Some(id) {
+                // It was let go before it was shown: nothing will be known of it.
+                finding.settled = true;
+                out.push(Report { finding: (**finding).clone(), news: false, first: false });
+                late.told = None;
+            }
+        }
+        let log = self.streams[node.at()].shown.get(&source);
+        let lacks = |sequence: u64, id: OpenId| {
+            let open = self.open.get(id);
+            let unseen = open.origin != node && open.places[node.at()].is_none();
+            unseen && !log.is_some_and(|log| log.was_never_logged(sequence))
+        };
+        let oldest = open.range(late.from..).find(|(sequence, id)| lacks(**sequence, **id));
+        let reached = oldest.or_else(|| open.last_key_value());
+        // Appliers without commit order show numbers above one that is still to come.
+        late.from = reached.map_or(late.from, |(at, _)| at.saturating_sub(DISORDER_MAX));
+        let Some((sequence, id)) = oldest else { return };
+        let is_due = self.open.get(*id).committed_at.micros < limit;
+        let first = late.told.is_none() && is_due && late.judged >= late.quiet_until;
+        if first {
+            late.told = Some((Box::new(self.late_finding(node, *id)), *id));
+            late.counted = None;
+        }
+        let Some((finding, _)) = &mut late.told else { return };
+        for (at, id) in open.range(late.counted.map_or(*sequence, |counted| counted + 1)..) {
+            let committed_at = self.open.get(*id).committed_at;
+            if committed_at.micros >= limit {
+                break;
+            }
+            late.counted = Some(*at);
+            if lacks(*at, *id) {
+                finding.count += 1;
+                finding.last_seen = finding.last_seen.max(committed_at);
+            }
+        }
+        if first {
+            out.push(Report { finding: (**finding).clone(), news: true, first: true });
+        }
+    }
+
+    fn late_finding(&self, node: NodeIndex, id: OpenId) -> Finding {
+        let mut reference = self.open_reference(id, None);
+        let open = self.open.get(id);
+        // Which others show it already depends on how far they were read.
+        for (at, place) in reference.coordinates.iter_mut().enumerate() {
+            *place = place.take().filter(|_| at == open.origin.at());
+        }
+        let (from, to) = (&self.nodes[open.origin].name, &self.nodes[node].name);
+        let since = duration(self.settings.missing_after_micros);
+        let mut detail =
+            format!("not shown for {since}; replication from {from} to {to} is behind or stopped");
+        if open.gtid.source.is_ordered() {
+            // Nothing came of the source since: a hole would look the same.
+            detail += ", or applying it changed nothing there";
+        }
+        let kind = FindingKind::MissingCopy;
+        let about = IdHasher::new(kind).text("late").gtid(reference.gtid);
+        Finding {
+            settled: false,
+            node: Some(node),
+            detail: Some(detail),
+            count: 0,
+            transactions: vec![reference],
+            ..blank(
+                about.number(u128::from(node.0)).finish(),
+                kind,
+                Severity::Warning,
+                open.committed_at,
+            )
+        }
+    }
+
+    /// A stream has shown an open transaction, or passed it.
+    pub(super) fn shown_at_last(&mut self, id: OpenId, node: NodeIndex, out: &mut Vec<Report>) {
+        let source = self.open.get(id).source;
+        let Some(late) = self.overdue.0.get_mut(&(node, source)) else { return };
+        if late.told.as_ref().is_none_or(|(_, told)| *told != id) {
+            return;
+        }
+        let Some((mut finding, _)) = late.told.take() else { return };
+        let open = self.open.get(id);
+        finding.transactions[0].coordinates[node.at()] = open.coordinates[node.at()].clone();
+        // While replication catches up, one a time is enough.
+        late.quiet_until = late.judged.saturating_add(self.settings.missing_after_micros);
+        finding.state = State::Healed;
+        finding.settled = true;
+        finding.healed = Some(Healed { at: open.committed_at, by: Some(open.gtid) });
+        out.push(Report { finding: *finding, news: true, first: false });
+    }
+
+    /// The end: what the streams have not shown by their own last transactions.
+    pub(super) fn settle_missing(&mut self, silent: &[bool], out: &mut Vec<Report>) {
+        let mut found = Vec::new();
+        for node in self.nodes.indices() {
+            let end = self.coverage.streams[node.at()].span.map(|(_, last)| last);
+            // What a cut stream does not show proves nothing; silence has a blind spot of its own.
+            if let Some(end) = end.filter(|_| !self.streams[node.at()].cut && !silent[node.at()]) {
+                self.advance(node, end, &mut found);
+            }
+        }
+        for (_, late) in std::mem::take(&mut self.overdue.0) {
+            found.extend(late.told.map(|(finding, _)| {
+                let finding = Finding { settled: true, ..*finding };
+                Report { finding, news: false, first: false }
+            }));
+        }
+        // Sources are numbered as they are met.
+        found.sort_by_key(|report| (report.finding.node, report.finding.transactions[0].gtid));
+        out.append(&mut found);
+    }
+}
+
+/// As the configuration writes it: `5m0s`.
+fn duration(micros: i64) -> String {
+    let seconds = micros / 1_000_000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) if micros < 1_000_000 => format!("{}ms", micros / 1000),
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
