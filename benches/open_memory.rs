@@ -20,7 +20,7 @@ use std::{
 };
 use twinlog::engine::{Ownership, Settings, Verifier};
 use twinlog::model::{
-    CommitTime, Coordinates, Gtid, GtidSet, GtidSource, Key, Node, NodeIndex, Nodes, Operation,
+    CommitTime, Coordinates, FindingKind, Gtid, GtidSet, GtidSource, Key, Node, NodeIndex, Nodes, Operation,
     RowChange, RowState, Table, TableId, Transaction, Unlisted,
 };
 use xxhash_rust::xxh3::xxh3_128;
@@ -189,7 +189,8 @@ fn measure(rows: u64) {
     }
     let took = start.elapsed().as_secs_f64();
     assert_eq!((verifier.open_transactions(), verifier.open_keys()), (0, 0));
-    assert!(out.is_empty(), "copies of inserts are no findings");
+    // Recent keys, past their bound, are a blind spot.
+    assert!(out.iter().all(|report| report.finding.kind == FindingKind::BlindSpot));
     // Recent copies, for handovers, are kept on purpose.
     let left = LIVE.load(Ordering::Relaxed).saturating_sub(at_start.0);
     println!("   shown by the other node in {took:.2} s: 0 open, {:.1} MB left", left as f64 / 1e6);

@@ -249,8 +249,8 @@ impl Verifier {
             finding.more = if at + 1 == told { more } else { 0 };
             out.push(Report { finding: finding.clone(), news: true, first: true });
             let serial = self.add_conflict(finding, 2, order, Some(clash.key.hash), out);
-            self.open.get_mut(id).findings.push(serial);
-            self.open.get_mut(other).findings.push(serial);
+            self.open.add_finding(id, serial);
+            self.open.add_finding(other, serial);
         }
     }
 
@@ -296,7 +296,7 @@ impl Verifier {
         let mut met: BTreeMap<(OpenId, u32), Vec<LateTouch>> = BTreeMap::new();
         for (hash, (at, key, operation)) in net {
             for touch in self.open.touches_on(hash, seen.node) {
-                let places = &self.open.get(touch.owner).places;
+                let places = self.open.get(touch.owner).places;
                 if places[seen.origin.at()] != Some(Place::BASELINE) {
                     let group = met.entry((touch.owner, tx.rows[at].table)).or_default();
                     group.push((at, key, operation, touch));
@@ -316,7 +316,7 @@ impl Verifier {
                 finding.more = if nth + 1 == told { more } else { 0 };
                 out.push(Report { finding: finding.clone(), news: true, first: true });
                 let serial = self.add_conflict(finding, 1, order, Some(key.hash), out);
-                self.open.get_mut(owner).findings.push(serial);
+                self.open.add_finding(owner, serial);
             }
         }
     }

@@ -160,7 +160,7 @@ impl Verifier {
             out.push(Report { finding: finding.clone(), news: true, first: true });
             if let Some(id) = open {
                 let serial = self.pending.add(finding, 1, None);
-                self.open.get_mut(id).findings.push(serial);
+                self.open.add_finding(id, serial);
             }
         }
     }
@@ -204,7 +204,7 @@ impl Verifier {
             keyless[row.table as usize] += 1;
         }
         for change in key_changes(tx) {
-            self.open.touch(id, &change);
+            self.open.touch(id, &change, tx.key_bytes_of(&change.key));
         }
         self.count_partial(seen.node, tx, out);
         let without_key: u64 = keyless.iter().sum();
