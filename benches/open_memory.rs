@@ -20,8 +20,8 @@ use std::{
 };
 use twinlog::engine::{Ownership, Settings, Verifier};
 use twinlog::model::{
-    CommitTime, Coordinates, FindingKind, Gtid, GtidSet, GtidSource, Key, Node, NodeIndex, Nodes, Operation,
-    RowChange, RowState, Table, TableId, Transaction, Unlisted,
+    CommitTime, Coordinates, FindingKind, Gtid, GtidSet, GtidSource, Key, Node, NodeIndex, Nodes,
+    Operation, RowChange, RowState, Table, TableId, Transaction, Unlisted,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -158,7 +158,8 @@ fn verifier() -> Verifier {
 
 /// One size; prints one line.
 fn measure(rows: u64) {
-    let (mut originals, mut copies) = (Log::new(rows, "a-bin.000001"), Log::new(rows, "b-bin.000001"));
+    let (mut originals, mut copies) =
+        (Log::new(rows, "a-bin.000001"), Log::new(rows, "b-bin.000001"));
     let mut verifier = verifier();
     let mut out = Vec::new();
     let at_start = (LIVE.load(Ordering::Relaxed), peak_resident());

@@ -122,11 +122,7 @@ fn hash_of(common: &Arc<Common>) -> u64 {
     mixed((common.source, common.origin, common.was_behind), tables)
 }
 
-fn hash<'a>(
-    seen: Seen,
-    was_behind: bool,
-    tables: impl Iterator<Item = (&'a Table, Wrote)>,
-) -> u64 {
+fn hash<'a>(seen: Seen, was_behind: bool, tables: impl Iterator<Item = (&'a Table, Wrote)>) -> u64 {
     mixed((seen.source, seen.origin, was_behind), tables)
 }
 

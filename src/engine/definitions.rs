@@ -10,8 +10,8 @@
 
 use super::{
     Report, Seen, Verifier, blank,
-    id::IdHasher,
     common::{Wrote, wrote},
+    id::IdHasher,
     open::{Closed, OpenId, OpenTable, OpenTransaction},
     pending::{Order, Side, WithoutCopies},
     shown::Place,

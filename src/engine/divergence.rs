@@ -103,9 +103,13 @@ impl Verifier {
                 self.tell_injected(id, node, None, out);
             }
         }
+        let places = self.open.get(id).places.known();
+        let alone = self.open_by_origin[seen.origin.at()] == self.open.len();
+        if places.is_empty() && alone && self.ledger.is_empty() && !self.definitions.any_open() {
+            return;
+        }
         let touches: Vec<TouchView> =
             self.open.touches_of(id).filter(|touch| touch.unique == 0).collect();
-        let places = self.open.get(id).places.known();
         let left_out = places.iter().any(|(_, place)| *place != Place::BASELINE);
         let before_start: Vec<NodeIndex> = places.iter().map(|(node, _)| *node).collect();
         for touch in touches {
@@ -113,8 +117,7 @@ impl Verifier {
             let contested =
                 || others.into_iter().any(|n| self.open.touches_on(touch.key, n).next().is_some());
             // Applied before a stream began, though the stream has not shown what it followed here.
-            let overtakes =
-                || before_start.iter().any(|node| !self.is_next(&touch, *node));
+            let overtakes = || before_start.iter().any(|node| !self.is_next(&touch, *node));
             let emptied = || {
                 let table = self.open.row_of(&touch).table;
                 self.definitions.any_open() && !self.definitions.emptying(&table).is_empty()

@@ -79,9 +79,13 @@ impl Verifier {
         let mut untold = Untold::new();
         let mut places: HashMap<u128, (usize, Key)> = HashMap::new();
         let mut clashes: BTreeMap<OpenId, Vec<Clash>> = BTreeMap::new();
-        let mine: Vec<TouchView> = self.open.touches_of(id).collect();
+        let others = self.nodes.indices().filter(|node| *node != seen.origin);
         let others: Vec<NodeIndex> =
-            self.nodes.indices().filter(|node| *node != seen.origin).collect();
+            others.filter(|node| self.open_by_origin[node.at()] > 0).collect();
+        if others.is_empty() {
+            return (clashes, untold);
+        }
+        let mine: Vec<TouchView> = self.open.touches_of(id).collect();
         let contested = |touch: &&TouchView| {
             others.iter().any(|node| self.open.touches_on(touch.key, *node).next().is_some())
         };
