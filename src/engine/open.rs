@@ -293,7 +293,7 @@ const SHARES: [u8; 92] = {
 
 /// The hash table that a hash belongs to.
 fn head_table(hash: u64) -> usize {
-    let share = (hash >> 32 & 0xffff) as usize * SHARES.len() >> 16;
+    let share = ((hash >> 32 & 0xffff) as usize * SHARES.len()) >> 16;
     usize::from(SHARES[share])
 }
 
