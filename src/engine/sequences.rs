@@ -22,10 +22,6 @@ impl Block {
 }
 
 impl Sequences {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn get(&self, sequence: &u64) -> Option<&OpenId> {
         self.0.get(&(sequence / BLOCK))?.get(sequence % BLOCK)
     }
