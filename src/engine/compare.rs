@@ -55,7 +55,7 @@ pub(super) fn digest(tx: &Transaction) -> u64 {
 
 /// Where an open original stands in another stream. What was there before the start stands in its
 /// origin's order; holes at one place are of one source.
-fn position(place: &Place, open: &OpenTransaction) -> Position {
+fn position(place: &Place, open: OpenTransaction<'_>) -> Position {
     let sequence = open.gtid.sequence;
     match (place.at, place.is_shown()) {
         (0, _) => (0, open.ordinal),
@@ -99,19 +99,21 @@ impl Verifier {
                 self.tell_injected(id, node, None, out);
             }
         }
+        let places = self.open.get(id).places.known();
+        let alone = self.open_by_origin[seen.origin.at()] == self.open.len();
+        if places.is_empty() && alone && self.ledger.is_empty() && !self.definitions.any_open() {
+            return;
+        }
         let touches: Vec<TouchView> =
             self.open.touches_of(id).filter(|touch| touch.unique == 0).collect();
-        let places = self.open.get(id).places.clone();
-        let left_out = places.iter().flatten().any(|place| *place != Place::BASELINE);
-        let before_start: Vec<usize> =
-            (0..places.len()).filter(|at| places[*at] == Some(Place::BASELINE)).collect();
+        let left_out = places.iter().any(|(_, place)| *place != Place::BASELINE);
+        let before_start: Vec<NodeIndex> = places.iter().map(|(node, _)| *node).collect();
         for touch in touches {
             let others = self.nodes.indices().filter(|node| *node != seen.origin);
             let contested =
                 || others.into_iter().any(|n| self.open.touches_on(touch.key, n).next().is_some());
             // Applied before a stream began, though the stream has not shown what it followed here.
-            let overtakes =
-                || before_start.iter().any(|at| !self.is_next(&touch, NodeIndex(*at as u8)));
+            let overtakes = || before_start.iter().any(|node| !self.is_next(&touch, *node));
             let emptied = || {
                 let table = self.open.row_of(&touch).table;
                 self.definitions.any_open() && !self.definitions.emptying(&table).is_empty()
@@ -141,7 +143,7 @@ impl Verifier {
                 *step = Some(Step {
                     position: position(&place, open),
                     change: None,
-                    coordinates: open.coordinates[at].clone(),
+                    coordinates: open.coordinates(at),
                     skipped: place.is_skipped() || self.may_precede_start(&place, at),
                     assumed: false,
                 });
@@ -168,7 +170,7 @@ impl Verifier {
         let step = |at: usize| {
             let own = at == open.origin.at();
             let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] }?;
-            let (coordinates, assumed) = (open.coordinates[at].clone(), place.at == 0);
+            let (coordinates, assumed) = (open.coordinates(at), place.at == 0);
             let skipped = place.is_skipped();
             let change = Some(change).filter(|_| !skipped);
             Some(Step { position: position(&place, open), change, coordinates, skipped, assumed })
@@ -351,7 +353,7 @@ impl Verifier {
             Some(Step {
                 position: position(&place, open),
                 change: assumed.then_some(change),
-                coordinates: open.coordinates[at].clone(),
+                coordinates: open.coordinates(at),
                 skipped: place.is_skipped(),
                 assumed,
             })
@@ -499,7 +501,7 @@ impl Verifier {
             write.steps[at] = place.map(|place| Step {
                 position: position(&place, open),
                 change: Some(EMPTIED).filter(|_| place.is_shown() && !place.is_skipped()),
-                coordinates: open.coordinates[at].clone(),
+                coordinates: open.coordinates(at),
                 skipped: place.is_skipped(),
                 assumed: false,
             });
@@ -514,7 +516,7 @@ impl Verifier {
             return;
         }
         for (schema, name) in emptied(tx) {
-            for other in self.definitions.writing(schema, name) {
+            for other in self.definitions.writing(&self.open, schema, name) {
                 if self.open.get(other).origin == seen.origin {
                     continue;
                 }

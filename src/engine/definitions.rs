@@ -10,8 +10,9 @@
 
 use super::{
     Report, Seen, Verifier, blank,
+    common::{Wrote, wrote},
     id::IdHasher,
-    open::{OpenId, OpenTransaction},
+    open::{Closed, OpenId, OpenTable, OpenTransaction},
     pending::{Order, Side, WithoutCopies},
     shown::Place,
 };
@@ -20,7 +21,10 @@ use crate::model::{
     Severity, Statement, StatementKind, Table, TableId, Transaction, TransactionRef,
 };
 use hashbrown::HashMap;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A table's number: tables are few, transactions are many.
 type TableNumber = u32;
@@ -35,9 +39,10 @@ pub(super) struct Definitions {
     tables: Vec<Known>,
     /// Open originals that define a table.
     defining: BTreeMap<Stand, Use>,
-    /// Open originals that only write it: one may be met by a definition that comes later.
+    /// Open originals with statements that only write it: one may be met by a definition that comes
+    /// later. For those that are nothing but rows, open originals are asked when one comes.
     writing: BTreeMap<Stand, Use>,
-    /// The tables of each open original, so that a close finds its entries above.
+    /// The tables of each open original with statements, so that a close finds its entries above.
     by_transaction: BTreeMap<OpenId, Box<[TableNumber]>>,
     /// Findings told, by the open definition, the table, and the other original's node.
     told: BTreeMap<(OpenId, TableNumber, NodeIndex), Told>,
@@ -79,9 +84,7 @@ struct Did {
     verb: Option<Verb>,
     /// No row that was there is left.
     empties: bool,
-    inserts: bool,
-    updates: bool,
-    deletes: bool,
+    wrote: Wrote,
 }
 
 /// What a definition is called in a finding.
@@ -148,7 +151,8 @@ impl Did {
     /// The operation on the rows, where the rows are known; several kinds make an update of the
     /// table.
     fn operation(&self) -> Option<Operation> {
-        match (self.verb, self.inserts, self.updates, self.deletes) {
+        let Wrote { inserts, updates, deletes } = self.wrote;
+        match (self.verb, inserts, updates, deletes) {
             (Some(_), ..) | (None, false, false, false) => None,
             (None, true, false, false) => Some(Operation::Insert),
             (None, false, false, true) => Some(Operation::Delete),
@@ -157,7 +161,8 @@ impl Did {
     }
 
     fn words(&self) -> &'static str {
-        match (self.verb, self.inserts, self.updates, self.deletes) {
+        let Wrote { inserts, updates, deletes } = self.wrote;
+        match (self.verb, inserts, updates, deletes) {
             (Some(verb), ..) => verb.as_str(),
             (None, true, false, false) => "inserted rows",
             (None, false, true, false) => "updated rows",
@@ -218,16 +223,44 @@ impl Definitions {
     }
 
     /// The open originals that write a table, or tables of a database.
-    pub(super) fn writing(&self, schema: &str, name: Option<&str>) -> Vec<OpenId> {
+    pub(super) fn writing(
+        &mut self,
+        open: &OpenTable,
+        schema: &str,
+        name: Option<&str>,
+    ) -> Vec<OpenId> {
+        self.number_written(open);
         let Some(number) = self.numbers.get(&TableId::of(schema, name.unwrap_or(""))) else {
             return Vec::new();
         };
-        let mut numbers = vec![*number];
-        numbers.extend(&self.tables[*number as usize].members);
-        let last = NodeIndex(u8::MAX);
-        let range =
-            |number| self.writing.range((number, NodeIndex(0), 0)..=(number, last, u64::MAX));
-        numbers.into_iter().flat_map(range).map(|(_, of)| of.id).collect()
+        let mut wanted = BTreeSet::from([*number]);
+        wanted.extend(&self.tables[*number as usize].members);
+        self.writers(open, &wanted).into_values().map(|of| of.id).collect()
+    }
+
+    /// The open originals that write some of these tables, and define none.
+    fn writers(&self, open: &OpenTable, wanted: &BTreeSet<TableNumber>) -> BTreeMap<Stand, Use> {
+        let with_statements = self.writing.iter().filter(|(at, _)| wanted.contains(&at.0));
+        let mut found: BTreeMap<Stand, Use> = with_statements.map(|(at, of)| (*at, *of)).collect();
+        let number_of = |table: &Table| self.numbers.get(&table.id).copied();
+        let is_wanted = |table: &Table| number_of(table).is_some_and(|n| wanted.contains(&n));
+        open.writers(is_wanted, |id, table, wrote| {
+            let (writer, number) = (open.get(id), number_of(table).unwrap_or_default());
+            let place = (number, writer.origin, writer.ordinal);
+            let of = found.entry(place).or_insert(Use { id, did: Did::default() });
+            of.did.wrote.extend(wrote);
+        });
+        found
+    }
+
+    /// Numbers the tables that open originals write.
+    fn number_written(&mut self, open: &OpenTable) {
+        let new = open.tables_written().filter(|table| !self.numbers.contains_key(&table.id));
+        let mut new: Vec<&Arc<Table>> = new.collect();
+        new.sort_by_key(|table| (&table.schema, &table.name));
+        for table in new {
+            self.number(table.id, &table.schema, &table.name);
+        }
     }
 
     fn number(&mut self, id: TableId, schema: &str, name: &str) -> TableNumber {
@@ -254,22 +287,12 @@ impl Definitions {
     /// What a transaction did to each table, by number.
     fn uses_of(&mut self, tx: &Transaction) -> BTreeMap<TableNumber, Did> {
         let mut uses: BTreeMap<TableNumber, Did> = BTreeMap::new();
-        let mut by_place = vec![Did::default(); tx.tables.len()];
-        for row in &tx.rows {
-            let did = &mut by_place[row.table as usize];
-            match row.operation {
-                Operation::Insert => did.inserts = true,
-                Operation::Update => did.updates = true,
-                Operation::Delete => did.deletes = true,
-            }
-        }
-        for (table, did) in tx.tables.iter().zip(by_place) {
-            if did != Did::default() {
+        let mut by_place = Vec::new();
+        wrote(tx, &mut by_place);
+        for (table, wrote) in tx.tables.iter().zip(by_place) {
+            if !wrote.is_nothing() {
                 let number = self.number(table.id, &table.schema, &table.name);
-                let all = uses.entry(number).or_default();
-                all.inserts |= did.inserts;
-                all.updates |= did.updates;
-                all.deletes |= did.deletes;
+                uses.entry(number).or_default().wrote.extend(wrote);
             }
         }
         for statement in &tx.statements {
@@ -306,24 +329,41 @@ impl Definitions {
 
     /// The open originals of these nodes that meet an original on a table, where one of the two
     /// defines it: by table, node, and the order of the node's stream.
-    fn met(&self, uses: &BTreeMap<TableNumber, Did>, nodes: &[NodeIndex]) -> Vec<Met> {
+    fn met(
+        &mut self,
+        open: &OpenTable,
+        uses: &BTreeMap<TableNumber, Did>,
+        nodes: &[NodeIndex],
+    ) -> Vec<Met> {
+        let defines = uses.values().any(|did| did.verb.is_some());
+        if defines {
+            self.number_written(open);
+        }
+        let mut others: BTreeMap<TableNumber, Vec<TableNumber>> = BTreeMap::new();
+        for number in uses.keys() {
+            let known = &self.tables[*number as usize];
+            let all = others.entry(*number).or_insert_with(|| vec![*number]);
+            match known.database == *number {
+                true => all.extend(&known.members),
+                false => all.push(known.database),
+            }
+        }
+        let defined = uses.iter().filter(|(_, did)| did.verb.is_some());
+        let wanted = defined.flat_map(|(number, _)| others[number].iter().copied()).collect();
+        let writing = if defines { self.writers(open, &wanted) } else { BTreeMap::new() };
         let mut met = Vec::new();
         for (number, mine) in uses {
-            let known = &self.tables[*number as usize];
-            let mut others = vec![*number];
-            match known.database == *number {
-                true => others.extend(&known.members),
-                false => others.push(known.database),
-            }
-            let defines = [Some(&self.defining), mine.verb.map(|_| &self.writing)];
-            for (other, node) in others.iter().flat_map(|o| nodes.iter().map(move |n| (*o, *n))) {
+            let is_database = self.tables[*number as usize].database == *number;
+            let maps = [Some(&self.defining), mine.verb.map(|_| &writing)];
+            let others = others[number].iter();
+            for (other, node) in others.flat_map(|o| nodes.iter().map(move |n| (*o, *n))) {
                 let range = (other, node, 0)..=(other, node, u64::MAX);
-                let found = defines.into_iter().flatten().flat_map(|map| map.range(range.clone()));
+                let found = maps.into_iter().flatten().flat_map(|map| map.range(range.clone()));
                 let mut found: Vec<(u64, Use)> =
                     found.map(|(at, theirs)| (at.2, *theirs)).collect();
                 found.sort_by_key(|(ordinal, _)| *ordinal);
                 // The one of the two that names a table, and not all of its database.
-                let table = if known.database == *number { other } else { *number };
+                let table = if is_database { other } else { *number };
                 let pair = |(_, theirs)| Met { table, mine: *mine, theirs };
                 met.extend(found.into_iter().map(pair));
             }
@@ -331,7 +371,7 @@ impl Definitions {
         met
     }
 
-    fn open(&mut self, id: OpenId, open: &OpenTransaction, uses: BTreeMap<TableNumber, Did>) {
+    fn open(&mut self, id: OpenId, open: OpenTransaction<'_>, uses: BTreeMap<TableNumber, Did>) {
         let tables: Box<[TableNumber]> = uses.keys().copied().collect();
         for (number, did) in uses {
             let place = (number, open.origin, open.ordinal);
@@ -344,7 +384,7 @@ impl Definitions {
     }
 
     /// Forgets a transaction that has closed.
-    pub(super) fn close(&mut self, id: OpenId, gone: &OpenTransaction) {
+    pub(super) fn close(&mut self, id: OpenId, gone: &Closed) {
         let Some(tables) = self.by_transaction.remove(&id) else { return };
         let mut defined = false;
         for number in tables {
@@ -379,16 +419,21 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) {
         self.count_unparsed(seen.node, tx, out);
+        if tx.statements.is_empty() && !self.definitions.any_open() {
+            return;
+        }
         let uses = self.definitions.uses_of(tx);
         let defines = uses.values().any(|did| did.verb.is_some());
-        if defines || !self.definitions.defining.is_empty() {
+        if defines || self.definitions.any_open() {
             let others: Vec<NodeIndex> =
                 self.nodes.indices().filter(|node| *node != seen.origin).collect();
-            for met in self.definitions.met(&uses, &others) {
+            for met in self.definitions.met(&self.open, &uses, &others) {
                 self.judge_pair(id, &met, out);
             }
         }
-        self.definitions.open(id, self.open.get(id), uses);
+        if !tx.statements.is_empty() {
+            self.definitions.open(id, self.open.get(id), uses);
+        }
     }
 
     /// Judges two open originals on one table.
@@ -425,12 +470,12 @@ impl Verifier {
         let serial = self.add_conflict(finding, 2, order, None, out);
         self.definitions.told.insert(group, Told { count: told.count + 1, last: serial });
         for id in [id, met.theirs.id] {
-            self.open.get_mut(id).findings.push(serial);
+            self.open.add_finding(id, serial);
         }
     }
 
     /// One transaction of a pair, as the other's stream has it.
-    fn side(&self, open: &OpenTransaction, did: Did, other: &OpenTransaction) -> Side {
+    fn side(&self, open: OpenTransaction<'_>, did: Did, other: OpenTransaction<'_>) -> Side {
         let place = open.places[other.origin.at()];
         let after = match place {
             Some(place) => place.after,
@@ -495,7 +540,7 @@ impl Verifier {
         }
         let uses = self.definitions.uses_of(tx);
         let mut groups: BTreeMap<(TableNumber, Option<OpenId>), Told> = BTreeMap::new();
-        for met in self.definitions.met(&uses, &[seen.node]) {
+        for met in self.definitions.met(&self.open, &uses, &[seen.node]) {
             let (id, did) = (met.theirs.id, met.theirs.did);
             if self.open.get(id).places[seen.origin.at()] == Some(Place::BASELINE) {
                 continue;
@@ -515,7 +560,7 @@ impl Verifier {
             out.push(Report { finding: finding.clone(), news: true, first: true });
             let serial = self.add_conflict(finding, 1, order, None, out);
             *told = Told { count: told.count + 1, last: serial };
-            self.open.get_mut(id).findings.push(serial);
+            self.open.add_finding(id, serial);
         }
     }
 

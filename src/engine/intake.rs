@@ -4,7 +4,7 @@ use super::{
     Report, Seen, Verifier, blank,
     compare::{Unseen, digest},
     id::IdHasher,
-    open::{OpenId, OpenTransaction},
+    open::OpenId,
     shown::{EarlyCopy, Place},
     stream::LOOPS_MAX,
     tally::TallyKey,
@@ -53,27 +53,25 @@ impl Verifier {
     }
 
     fn open_transaction(&mut self, seen: Seen, tx: &Transaction) -> OpenId {
-        let Seen { node, gtid, source, ordinal, .. } = seen;
-        let mut open = OpenTransaction::new(node, source, gtid, ordinal, tx, self.nodes.len());
-        open.other_write = self.streams[node.at()].other_write;
-        open.was_behind = self.streams[node.at()].is_behind();
-        open.digest = digest(tx);
+        let Seen { node, gtid, source, .. } = seen;
+        let stream = &self.streams[node.at()];
+        let before = (stream.other_write, stream.is_behind());
+        let id = self.open.insert(seen, tx, digest(tx), before);
         for (at, other) in self.streams.iter_mut().enumerate() {
             if at == node.at() || !other.begun {
                 continue;
             }
+            let other_node = NodeIndex(at as u8);
             if other.baseline.contains(&gtid) {
-                open.places[at] = Some(Place::BASELINE);
+                self.open.set_place(id, other_node, Place::BASELINE, None);
                 continue;
             }
             other.copies_due += 1;
             let Some(log) = other.shown.get_mut(&source) else { continue };
             if let Some((place, coordinates)) = log.take(gtid.sequence, gtid.source.is_ordered()) {
-                open.places[at] = Some(place);
-                open.coordinates[at] = coordinates;
+                self.open.set_place(id, other_node, place, coordinates);
             }
         }
-        let id = self.open.insert(open);
         self.open_by_origin[node.at()] += 1;
         self.by_sequence.entry(source).or_default().insert(gtid.sequence, id);
         id
@@ -137,8 +135,7 @@ impl Verifier {
         let mut passed = Vec::new();
         if let Some(open) = open_here.filter(|_| passed_below > last) {
             let unplaced = |id: &OpenId| self.open.get(*id).places[node.at()].is_none();
-            let open = open.range(last + 1..passed_below).map(|(_, id)| *id);
-            passed.extend(open.filter(unplaced));
+            passed.extend(open.range(last + 1..passed_below).filter(unplaced));
         }
         let waits = found.is_none() && self.may_be_read_later(seen, tx);
         let (is_empty, injected) = (tx.is_empty(), seen.origin == node);
@@ -197,47 +194,59 @@ impl Verifier {
         coordinates: Option<Coordinates>,
         out: &mut Vec<Report>,
     ) {
-        let open = self.open.get_mut(id);
+        let open = self.open.get(id);
         if open.origin == node {
             return;
         }
-        open.places[node.at()] = Some(place);
-        for finding in &open.findings {
+        for finding in self.open.findings(id) {
             self.pending.shown(*finding, open.gtid, node, place, coordinates.as_ref(), out);
         }
-        open.coordinates[node.at()] = coordinates;
-        self.shown_at_last(id, node, out);
-        self.close_if_shown(id, out);
+        self.shown_at_last(id, node, coordinates.as_ref(), out);
+        if self.is_shown(id, Some(node)) {
+            self.close(id, out);
+        } else {
+            self.open.set_place(id, node, place, coordinates);
+        }
+    }
+
+    /// Whether nothing holds an open transaction any more, with what a node's stream shows `now`.
+    fn is_shown(&self, id: OpenId, now: Option<NodeIndex>) -> bool {
+        let open = self.open.get(id);
+        let others = self.nodes.indices().filter(|node| *node != open.origin);
+        let mut others = others.filter(|node| self.streams[node.at()].begun).peekable();
+        let alone = others.peek().is_none();
+        let shown = others.all(|node| Some(node) == now || open.places[node.at()].is_some());
+        shown && (alone || !self.streams[open.origin.at()].is_behind())
     }
 
     fn close_if_shown(&mut self, id: OpenId, out: &mut Vec<Report>) {
-        let open = self.open.get(id);
-        let others =
-            self.streams.iter().enumerate().filter(|(at, s)| s.begun && *at != open.origin.at());
-        let mut others = others.map(|(at, _)| at).peekable();
-        let alone = others.peek().is_none();
-        let shown = others.all(|at| open.places[at].is_some());
-        let held = self.streams[open.origin.at()].is_behind();
-        if shown && (alone || !held) {
+        if self.is_shown(id, None) {
             self.close(id, out);
         }
     }
 
     fn close(&mut self, id: OpenId, out: &mut Vec<Report>) {
-        let gone = self.open.remove(id);
         if !self.ledger.extra.is_empty() {
-            self.ledger.extra.remove(&gone.gtid);
+            self.ledger.extra.remove(&self.open.get(id).gtid);
         }
+        let gone = self.open.remove(id);
         self.definitions.close(id, &gone);
         self.open_by_origin[gone.origin.at()] -= 1;
-        if let Some(open) = self.by_sequence.get_mut(&gone.source)
-            && open.get(&gone.gtid.sequence) == Some(&id)
-        {
-            open.remove(&gone.gtid.sequence);
+        if let Some(open) = self.by_sequence.get_mut(&gone.source) {
+            open.remove(gone.sequence, id);
         }
         for finding in gone.findings {
             self.pending.closed(finding, out);
         }
+    }
+
+    /// The open transaction that was committed first, as far as the order of the sources tells.
+    fn oldest(&self) -> Option<OpenId> {
+        let first = self.by_sequence.values().filter_map(|open| open.first());
+        first.min_by_key(|id| {
+            let open = self.open.get(*id);
+            (open.committed_at, open.ordinal, open.origin)
+        })
     }
 
     /// The stream has come to where the others began: what was held only for that can go.
@@ -253,7 +262,7 @@ impl Verifier {
     pub(super) fn keep_bound(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
         let mut let_go = 0;
         while self.open.touches_len() > self.settings.open_keys_max
-            && let Some(oldest) = self.open.oldest()
+            && let Some(oldest) = self.oldest()
         {
             let_go += self.open.touches_of(oldest).count() as u64;
             self.forget_rows(oldest, out);

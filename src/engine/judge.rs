@@ -82,9 +82,13 @@ impl Verifier {
     ) -> (BTreeMap<OpenId, Vec<Clash>>, Untold) {
         let mut untold = Untold::new();
         let mut clashes: BTreeMap<OpenId, Vec<Clash>> = BTreeMap::new();
-        let mine: Vec<TouchView> = self.open.touches_of(id).collect();
+        let others = self.nodes.indices().filter(|node| *node != seen.origin);
         let others: Vec<NodeIndex> =
-            self.nodes.indices().filter(|node| *node != seen.origin).collect();
+            others.filter(|node| self.open_by_origin[node.at()] > 0).collect();
+        if others.is_empty() {
+            return (clashes, untold);
+        }
+        let mine: Vec<TouchView> = self.open.touches_of(id).collect();
         let contested = |touch: &&TouchView| {
             others.iter().any(|node| self.open.touches_on(touch.key, *node).next().is_some())
         };
@@ -253,8 +257,8 @@ impl Verifier {
             finding.more = if at + 1 == told { more } else { 0 };
             out.push(Report { finding: finding.clone(), news: true, first: true });
             let serial = self.add_conflict(finding, 2, order, Some(clash.key.hash), out);
-            self.open.get_mut(id).findings.push(serial);
-            self.open.get_mut(other).findings.push(serial);
+            self.open.add_finding(id, serial);
+            self.open.add_finding(other, serial);
         }
     }
 
@@ -300,7 +304,7 @@ impl Verifier {
         let mut met: BTreeMap<(OpenId, u32), Vec<LateTouch>> = BTreeMap::new();
         for (hash, (at, key, operation)) in net {
             for touch in self.open.touches_on(hash, seen.node) {
-                let places = &self.open.get(touch.owner).places;
+                let places = self.open.get(touch.owner).places;
                 if places[seen.origin.at()] != Some(Place::BASELINE) {
                     let group = met.entry((touch.owner, tx.rows[at].table)).or_default();
                     group.push((at, key, operation, touch));
@@ -320,7 +324,7 @@ impl Verifier {
                 finding.more = if nth + 1 == told { more } else { 0 };
                 out.push(Report { finding: finding.clone(), news: true, first: true });
                 let serial = self.add_conflict(finding, 1, order, Some(key.hash), out);
-                self.open.get_mut(owner).findings.push(serial);
+                self.open.add_finding(owner, serial);
             }
         }
     }

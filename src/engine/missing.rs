@@ -4,7 +4,9 @@
 //! its server had logged by then, it has shown. No wait is long by any other clock.
 
 use super::{Report, Verifier, blank, id::IdHasher, open::OpenId, shown::DISORDER_MAX};
-use crate::model::{CommitTime, Finding, FindingKind, Healed, NodeIndex, Severity, State};
+use crate::model::{
+    CommitTime, Coordinates, Finding, FindingKind, Healed, NodeIndex, Severity, State,
+};
 use std::collections::BTreeMap;
 
 /// Originals of a source that a stream has not shown in time, by both.
@@ -81,25 +83,27 @@ impl Verifier {
             let unseen = open.origin != node && open.places[node.at()].is_none();
             unseen && !log.is_some_and(|log| log.was_never_logged(sequence))
         };
-        let oldest = open.range(late.from..).find(|(sequence, id)| lacks(**sequence, **id));
-        let reached = oldest.or_else(|| open.last_key_value());
+        let number = |id: OpenId| self.open.get(id).gtid.sequence;
+        let oldest = open.range(late.from..u64::MAX).find(|id| lacks(number(*id), *id));
+        let reached = oldest.or_else(|| open.range(late.from..u64::MAX).last());
         // Appliers without commit order show numbers above one that is still to come.
-        late.from = reached.map_or(late.from, |(at, _)| at.saturating_sub(DISORDER_MAX));
-        let Some((sequence, id)) = oldest else { return };
-        let is_due = self.open.get(*id).committed_at.micros < limit;
+        late.from = reached.map_or(late.from, |id| number(id).saturating_sub(DISORDER_MAX));
+        let Some(id) = oldest else { return };
+        let is_due = self.open.get(id).committed_at.micros < limit;
         let first = late.told.is_none() && is_due && late.judged >= late.quiet_until;
         if first {
-            late.told = Some((Box::new(self.late_finding(node, *id)), *id));
+            late.told = Some((Box::new(self.late_finding(node, id)), id));
             late.counted = None;
         }
         let Some((finding, _)) = &mut late.told else { return };
-        for (at, id) in open.range(late.counted.map_or(*sequence, |counted| counted + 1)..) {
-            let committed_at = self.open.get(*id).committed_at;
+        let from = late.counted.map_or(number(id), |counted| counted + 1);
+        for id in open.range(from..u64::MAX) {
+            let (at, committed_at) = (number(id), self.open.get(id).committed_at);
             if committed_at.micros >= limit {
                 break;
             }
-            late.counted = Some(*at);
-            if lacks(*at, *id) {
+            late.counted = Some(at);
+            if lacks(at, id) {
                 finding.count += 1;
                 finding.last_seen = finding.last_seen.max(committed_at);
             }
@@ -142,7 +146,13 @@ impl Verifier {
     }
 
     /// A stream has shown an open transaction, or passed it.
-    pub(super) fn shown_at_last(&mut self, id: OpenId, node: NodeIndex, out: &mut Vec<Report>) {
+    pub(super) fn shown_at_last(
+        &mut self,
+        id: OpenId,
+        node: NodeIndex,
+        coordinates: Option<&Coordinates>,
+        out: &mut Vec<Report>,
+    ) {
         let source = self.open.get(id).source;
         let Some(late) = self.overdue.0.get_mut(&(node, source)) else { return };
         if late.told.as_ref().is_none_or(|(_, told)| *told != id) {
@@ -150,7 +160,7 @@ impl Verifier {
         }
         let Some((mut finding, _)) = late.told.take() else { return };
         let open = self.open.get(id);
-        finding.transactions[0].coordinates[node.at()] = open.coordinates[node.at()].clone();
+        finding.transactions[0].coordinates[node.at()] = coordinates.cloned();
         // While replication catches up, one a time is enough.
         late.quiet_until = late.judged.saturating_add(self.settings.missing_after_micros);
         finding.state = State::Healed;

@@ -27,6 +27,7 @@
 //! The states tell only while nobody but the node's own originals wrote within the bounds: after
 //! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
+mod common;
 mod compare;
 mod coverage;
 mod definitions;
@@ -35,12 +36,15 @@ mod handover;
 mod id;
 mod intake;
 mod judge;
+mod key_bytes;
 mod ledger;
 mod missing;
 mod open;
 mod ownership;
 mod pending;
+mod pool;
 mod rows;
+mod sequences;
 mod shown;
 mod state;
 mod stopped;
@@ -64,6 +68,7 @@ use ledger::Ledger;
 use missing::Overdue;
 use open::{OpenId, OpenTable};
 use pending::Pending;
+use sequences::Sequences;
 use shown::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
@@ -122,7 +127,7 @@ pub struct Verifier {
     sources: Sources,
     open: OpenTable,
     /// Per source: open transactions by sequence number.
-    by_sequence: BTreeMap<usize, BTreeMap<u64, OpenId>>,
+    by_sequence: BTreeMap<usize, Sequences>,
     /// Per source: the node it belongs to, as transactions that have rows tell.
     owners: BTreeMap<usize, NodeIndex>,
     pending: Pending,
@@ -422,9 +427,9 @@ impl Verifier {
 
     /// Commit time up to which every transaction of an origin has been seen in all streams.
     pub fn verified_until(&self, origin: NodeIndex) -> Option<CommitTime> {
-        let of_origin = self.by_sequence.values().filter_map(|open| open.values().next());
-        of_origin
-            .map(|id| self.open.get(*id))
+        let first = self.by_sequence.values().filter_map(|open| open.first());
+        first
+            .map(|id| self.open.get(id))
             .filter(|open| open.origin == origin)
             .map(|open| open.committed_at)
             .min()
@@ -514,7 +519,7 @@ impl Verifier {
             gtid: Some(open.gtid),
             operation,
             committed_at: open.committed_at,
-            coordinates: open.coordinates.clone(),
+            coordinates: (0..self.nodes.len()).map(|at| open.coordinates(at)).collect(),
         }
     }
 }

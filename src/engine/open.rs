@@ -1,11 +1,19 @@
 //! Open transactions: originals that some stream has not shown yet, and the keys they touch.
 
-use super::{shown::Place, state::PackedState};
+use super::{
+    Seen,
+    common::{Common, Commons, Wrote},
+    key_bytes::KeyBytes,
+    pool::Pool,
+    shown::Place,
+    state::PackedState,
+};
 use crate::model::{
-    CommitTime, Coordinates, Gtid, Key, NodeIndex, Operation, RowKey, RowState, Table, Transaction,
+    CommitTime, Coordinates, Gtid, Key, NODES_MAX, NodeIndex, Operation, RowKey, RowState, Table,
+    Transaction,
 };
 use hashbrown::{HashMap, HashTable};
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 /// An open transaction's place in the table. Places are used again after a close.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -17,9 +25,10 @@ pub(super) struct TouchId(u32);
 
 const NONE: u32 = u32::MAX;
 
-/// An original that is not yet shown by every other stream.
-#[derive(Debug)]
-pub(super) struct OpenTransaction {
+/// An original that is not yet shown by every other stream, as others see it.
+#[derive(Clone, Copy)]
+pub(super) struct OpenTransaction<'a> {
+    stored: &'a Stored,
     pub(super) origin: NodeIndex,
     pub(super) source: usize,
     pub(super) gtid: Gtid,
@@ -27,28 +36,127 @@ pub(super) struct OpenTransaction {
     /// Its ordinal in the origin's stream.
     pub(super) ordinal: u64,
     pub(super) committed_at: CommitTime,
-    /// Per node: where its stream shows the transaction.
-    pub(super) coordinates: Vec<Option<Coordinates>>,
     /// Per node: where it took effect in that node's stream, as far as is known.
-    pub(super) places: Vec<Option<Place>>,
+    pub(super) places: Places<'a>,
     /// Ordinal of the newest write in the origin's stream before it that no original tells of.
     pub(super) other_write: u64,
     /// The origin's stream had not come yet to where all others began.
     pub(super) was_behind: bool,
-    /// Per node that touches were noted for: the place after which those notes hold.
-    noted: Vec<(NodeIndex, u64)>,
-    /// Unsettled findings that this transaction is in.
-    pub(super) findings: Vec<u64>,
     /// Stands for all its rows: a copy with the same one wrote exactly the same.
     pub(super) digest: u64,
     /// Its log shows all that it did as rows.
     pub(super) shows_all: bool,
-    /// The tables of its rows, and the canonical bytes of their keys.
-    tables: Box<[Arc<Table>]>,
-    key_bytes: Box<[u8]>,
-    /// Counts the transactions that had this place before; tells a stale queue entry.
-    serial: u64,
+}
+
+/// Where a transaction took effect in the other nodes' streams, by node.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'a>(&'a [Elsewhere]);
+
+/// An open transaction as it is kept.
+///
+/// 64 bytes: with replication stopped there is one for every transaction. What others share is in
+/// [`Common`], what is rarely there in [`Extra`].
+struct Stored {
+    /// `None` in a place that is not used.
+    common: Option<Arc<Common>>,
+    extra: Option<Box<Extra>>,
+    sequence: u64,
+    ordinal: u64,
+    /// Microseconds, and in the last bit whether they are whole seconds.
+    committed_at: i64,
+    digest: u64,
+    /// Coordinates in the origin's stream, unless `Extra` has them.
+    start: u32,
+    length: u32,
+    /// How many ordinals before it stands what no original tells of. One too far for this stands
+    /// nearer than it is, and can only make a finding possible.
+    other_write: u32,
     first_touch: u32,
+}
+
+/// What few open transactions have.
+#[derive(Default)]
+struct Extra {
+    elsewhere: Vec<Elsewhere>,
+    /// Per node that touches were noted for: the place after which those notes hold.
+    noted: Vec<(NodeIndex, u64)>,
+    /// Unsettled findings that this transaction is in.
+    findings: Vec<u64>,
+    /// Start and end in the origin's stream, past 4 GiB.
+    far: Option<(u64, u64)>,
+}
+
+/// Where another node's stream shows a transaction.
+struct Elsewhere {
+    node: NodeIndex,
+    place: Option<Place>,
+    coordinates: Option<Coordinates>,
+}
+
+/// What is left of a transaction that has closed.
+pub(super) struct Closed {
+    pub(super) origin: NodeIndex,
+    pub(super) source: usize,
+    pub(super) sequence: u64,
+    pub(super) ordinal: u64,
+    /// Unsettled findings that it is in.
+    pub(super) findings: Vec<u64>,
+}
+
+impl std::ops::Index<usize> for Places<'_> {
+    type Output = Option<Place>;
+    fn index(&self, node: usize) -> &Option<Place> {
+        let known = self.0.iter().find(|elsewhere| elsewhere.node.at() == node);
+        known.map_or(&None, |elsewhere| &elsewhere.place)
+    }
+}
+
+impl Places<'_> {
+    /// Those that are known.
+    pub(super) fn known(&self) -> Vec<(NodeIndex, Place)> {
+        let known = self.0.iter().filter_map(|e| e.place.map(|place| (e.node, place)));
+        known.collect()
+    }
+}
+
+impl OpenTransaction<'_> {
+    /// Where a node's stream shows it.
+    pub(super) fn coordinates(&self, node: usize) -> Option<Coordinates> {
+        let extra = self.stored.extra.as_deref();
+        if node == self.origin.at() {
+            let start = u64::from(self.stored.start);
+            let near = (start, start + u64::from(self.stored.length));
+            let (start, end) = extra.and_then(|extra| extra.far).unwrap_or(near);
+            let file = self.stored.common().file.clone();
+            return Some(Coordinates { file, start, end });
+        }
+        let mut elsewhere = extra?.elsewhere.iter();
+        elsewhere.find(|e| e.node.at() == node)?.coordinates.clone()
+    }
+}
+
+impl Stored {
+    fn common(&self) -> &Common {
+        self.common.as_deref().expect("an OpenId lives as long as its entry")
+    }
+
+    fn elsewhere(&self) -> &[Elsewhere] {
+        self.extra.as_deref().map_or(&[], |extra| &extra.elsewhere)
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+}
+
+fn pack_time(time: CommitTime) -> i64 {
+    // Bounded far past any clock: a 62nd bit comes after the year 70,000.
+    let micros = time.micros.clamp(i64::MIN >> 1, i64::MAX >> 1);
+    micros << 1 | i64::from(time.whole_seconds)
+}
+
+fn unpack_time(packed: i64) -> CommitTime {
+    CommitTime { micros: packed >> 1, whole_seconds: packed & 1 == 1 }
 }
 
 /// What an open transaction did to one key, net.
@@ -79,7 +187,7 @@ struct Touch {
     spelling: u16,
     /// Place of its table in the owner's.
     table: u16,
-    /// Its key in the owner's key bytes.
+    /// Its key's bytes: address and length.
     key_len: u16,
     key_start: u32,
 }
@@ -87,6 +195,10 @@ struct Touch {
 impl Touch {
     fn is_on(&self, key: u128, origin: NodeIndex) -> bool {
         self.key == key && self.origin == origin
+    }
+
+    fn chain_hash(&self) -> u64 {
+        chain_hash(self.key, self.origin)
     }
 }
 
@@ -148,93 +260,184 @@ pub(super) struct KeyChange {
 
 /// All open transactions with their touches, by key.
 ///
-/// Touches stand in one vector and are linked twice: by key (a hash table holds the newest of
-/// each key) and by transaction. So a touch costs its 64 bytes and about 10 of the hash table.
+/// Touches are linked twice: by key (a hash table holds the newest of each key) and by transaction.
+/// So a touch costs its 64 bytes, about 8 of the hash tables, and its key's bytes.
 #[derive(Default)]
 pub(super) struct OpenTable {
-    transactions: Vec<Option<OpenTransaction>>,
-    free_transactions: Vec<u32>,
-    touches: Vec<Touch>,
-    free_touches: Vec<u32>,
-    heads: HashTable<u32>,
-    oldest: VecDeque<(u32, u64)>,
-    serial: u64,
-    open: usize,
+    transactions: Pool<Stored>,
+    commons: Commons,
+    touches: Pool<Touch>,
+    key_bytes: KeyBytes,
+    heads: [HashTable<u32>; HEADS],
     /// Conflicts of a touch with touches of a node's originals, counted up to 255.
     conflicts: HashMap<(u32, NodeIndex), u8>,
+}
+
+/// Hash tables of newest touches.
+const HEADS: usize = 8;
+
+/// Which of these a hash belongs to. They are of unequal size, from 8 to 15 parts: tables double
+/// when they are full, and so do not all double, or stand half empty, at the same time.
+const SHARES: [u8; 92] = {
+    let (mut shares, mut at, mut table) = ([0; 92], 0, 0);
+    while table < HEADS {
+        let end = at + 8 + table;
+        while at < end {
+            shares[at] = table as u8;
+            at += 1;
+        }
+        table += 1;
+    }
+    shares
+};
+
+/// The hash table that a hash belongs to.
+fn head_table(hash: u64) -> usize {
+    let share = ((hash >> 32 & 0xffff) as usize * SHARES.len()) >> 16;
+    usize::from(SHARES[share])
 }
 
 impl OpenTable {
     /// Number of open transactions.
     pub(super) fn len(&self) -> usize {
-        self.open
+        self.transactions.len()
     }
 
     /// Number of touches held, over all transactions.
     pub(super) fn touches_len(&self) -> usize {
-        self.touches.len() - self.free_touches.len()
+        self.touches.len()
     }
 
-    /// Takes in an original; it has no touches yet.
-    pub(super) fn insert(&mut self, mut transaction: OpenTransaction) -> OpenId {
-        self.serial += 1;
-        self.open += 1;
-        transaction.serial = self.serial;
-        transaction.first_touch = NONE;
-        let place = match self.free_transactions.pop() {
-            Some(place) => {
-                self.transactions[place as usize] = Some(transaction);
-                place
-            }
-            None => {
-                self.transactions.push(Some(transaction));
-                (self.transactions.len() - 1) as u32
-            }
-        };
-        self.oldest.push_back((place, self.serial));
-        OpenId(place)
+    /// Takes in an original; it has no touches yet, and no place in other streams.
+    pub(super) fn insert(
+        &mut self,
+        seen: Seen,
+        tx: &Transaction,
+        digest: u64,
+        (other_write, was_behind): (u64, bool),
+    ) -> OpenId {
+        let Coordinates { start, end, .. } = tx.coordinates;
+        let near = (u32::try_from(start).ok()).zip(u32::try_from(end.saturating_sub(start)).ok());
+        let near = near.filter(|_| end >= start);
+        let far = near.is_none().then(|| Extra { far: Some((start, end)), ..Extra::default() });
+        let (start, length) = near.unwrap_or_default();
+        OpenId(self.transactions.insert(Stored {
+            common: Some(self.commons.of(seen, was_behind, tx)),
+            extra: far.map(Box::new),
+            sequence: seen.gtid.sequence,
+            ordinal: seen.ordinal,
+            committed_at: pack_time(tx.committed_at),
+            digest,
+            start,
+            length,
+            other_write: u32::try_from(seen.ordinal - other_write).unwrap_or(u32::MAX),
+            first_touch: NONE,
+        }))
     }
 
-    /// The oldest open transaction.
-    pub(super) fn oldest(&mut self) -> Option<OpenId> {
-        while let Some(&(place, serial)) = self.oldest.front() {
-            if self.transactions[place as usize].as_ref().is_some_and(|t| t.serial == serial) {
-                return Some(OpenId(place));
-            }
-            self.oldest.pop_front();
+    #[inline]
+    pub(super) fn get(&self, id: OpenId) -> OpenTransaction<'_> {
+        let stored = self.transactions.get(id.0);
+        let common = stored.common();
+        OpenTransaction {
+            stored,
+            origin: common.origin,
+            source: common.source,
+            gtid: Gtid { source: common.gtid_source, sequence: stored.sequence },
+            server_id: common.server_id,
+            ordinal: stored.ordinal,
+            committed_at: unpack_time(stored.committed_at),
+            places: Places(stored.elsewhere()),
+            other_write: stored.ordinal - u64::from(stored.other_write),
+            was_behind: common.was_behind,
+            digest: stored.digest,
+            shows_all: common.shows_all,
         }
-        None
     }
 
-    pub(super) fn get(&self, id: OpenId) -> &OpenTransaction {
-        self.transactions[id.0 as usize].as_ref().expect("an OpenId lives as long as its entry")
+    /// Notes where an open transaction took effect in another node's stream.
+    pub(super) fn set_place(
+        &mut self,
+        id: OpenId,
+        node: NodeIndex,
+        place: Place,
+        coordinates: Option<Coordinates>,
+    ) {
+        let elsewhere = &mut self.transactions.get_mut(id.0).extra().elsewhere;
+        let new = Elsewhere { node, place: Some(place), coordinates };
+        match elsewhere.iter_mut().find(|known| known.node == node) {
+            Some(known) => *known = new,
+            None => {
+                elsewhere.reserve_exact(1);
+                elsewhere.push(new);
+            }
+        }
     }
 
-    pub(super) fn get_mut(&mut self, id: OpenId) -> &mut OpenTransaction {
-        self.transactions[id.0 as usize].as_mut().expect("an OpenId lives as long as its entry")
+    /// Notes an unsettled finding that an open transaction is in.
+    pub(super) fn add_finding(&mut self, id: OpenId, serial: u64) {
+        self.transactions.get_mut(id.0).extra().findings.push(serial);
+    }
+
+    /// Unsettled findings that an open transaction is in.
+    pub(super) fn findings(&self, id: OpenId) -> &[u64] {
+        self.transactions.get(id.0).extra.as_deref().map_or(&[], |extra| &extra.findings)
     }
 
     /// All open transactions, in no order that means anything.
     pub(super) fn ids(&self) -> impl Iterator<Item = OpenId> {
-        let open = self.transactions.iter().enumerate().filter(|(_, t)| t.is_some());
-        open.map(|(place, _)| OpenId(place as u32))
+        self.transactions.places().map(OpenId)
+    }
+
+    /// The tables that open transactions without statements wrote, each maybe many times, in no
+    /// order that means anything.
+    pub(super) fn tables_written(&self) -> impl Iterator<Item = &Arc<Table>> {
+        let without_statements = self.commons.in_use().filter(|common| !common.has_statements);
+        let tables = without_statements.flat_map(|common| &common.tables);
+        tables.filter(|(_, wrote)| !wrote.is_nothing()).map(|(table, _)| table)
+    }
+
+    /// The open transactions without statements that wrote one of these tables, and what they did.
+    pub(super) fn writers(
+        &self,
+        wanted: impl Fn(&Table) -> bool,
+        mut each: impl FnMut(OpenId, &Table, Wrote),
+    ) {
+        let wanted = |(table, wrote): &&(Arc<Table>, Wrote)| !wrote.is_nothing() && wanted(table);
+        let mut common: Vec<*const Common> = Vec::new();
+        for of in self.commons.in_use().filter(|common| !common.has_statements) {
+            if of.tables.iter().any(|table| wanted(&table)) {
+                common.push(Arc::as_ptr(of));
+            }
+        }
+        common.sort_unstable();
+        let ids = self.ids().filter(|_| !common.is_empty());
+        for id in ids {
+            let of = self.transactions.get(id.0).common();
+            if common.binary_search(&std::ptr::from_ref(of)).is_ok() {
+                let tables = of.tables.iter().filter(|table| wanted(table));
+                tables.for_each(|(table, wrote)| each(id, table, *wrote));
+            }
+        }
     }
 
     /// Adds what one row change of `owner` did to a key; changes of one key add up.
-    pub(super) fn touch(&mut self, owner: OpenId, change: &KeyChange) {
+    pub(super) fn touch(&mut self, owner: OpenId, change: &KeyChange, key_bytes: &[u8]) {
         let origin = self.get(owner).origin;
         let key = change.key.hash;
         let [before, after] = change.states.map(PackedState::pack);
         let head = self.find_head(key, origin);
         if let Some(head) = head
-            && self.touches[head as usize].owner == owner.0
+            && self.touches.get(head).owner == owner.0
         {
-            let touch = &mut self.touches[head as usize];
+            let touch = self.touches.get_mut(head);
             touch.after = after;
             touch.moves |= change.moves;
             return;
         }
-        let place = self.place_touch(Touch {
+        assert!(self.touches.len() < NONE as usize, "the bound on open rows is below this");
+        let (key_start, key_len) = self.key_bytes.keep(key_bytes);
+        let place = self.touches.insert(Touch {
             key,
             before,
             after,
@@ -242,50 +445,48 @@ impl OpenTable {
             origin,
             newer_of_key: NONE,
             older_of_key: head.unwrap_or(NONE),
-            next_of_owner: self.get(owner).first_touch,
+            next_of_owner: self.transactions.get(owner.0).first_touch,
             may_have_passed: 0,
             moves: change.moves,
             settled: false,
             unique: change.unique,
             spelling: change.key.spelling,
-            // Servers bound keys to 3072 bytes and statements to fewer tables; what is past that
-            // is told by a wrong name, and judged all the same.
+            // Servers bound statements to fewer tables; what is past that is told by a wrong name,
+            // and judged all the same.
             table: change.table as u16,
-            key_len: change.key.len as u16,
-            key_start: change.key.start,
+            key_len,
+            key_start,
         });
-        self.get_mut(owner).first_touch = place;
+        self.transactions.get_mut(owner.0).first_touch = place;
         if let Some(head) = head {
-            self.touches[head as usize].newer_of_key = place;
+            self.touches.get_mut(head).newer_of_key = place;
         }
-        let touches = &self.touches;
-        let same = |at: &u32| touches[*at as usize].is_on(key, origin);
-        let hash = |at: &u32| chain_hash(touches[*at as usize].key, touches[*at as usize].origin);
-        match self.heads.find_mut(chain_hash(key, origin), same) {
+        let (touches, hash) = (&self.touches, chain_hash(key, origin));
+        let heads = &mut self.heads[head_table(hash)];
+        let known = head.and_then(|head| heads.find_mut(hash, |at| *at == head));
+        match known {
             Some(head) => *head = place,
             None => {
-                self.heads.insert_unique(chain_hash(key, origin), place, hash);
+                heads.insert_unique(hash, place, |at| touches.get(*at).chain_hash());
             }
         }
     }
 
     /// The row of a touch, for people.
     pub(super) fn row_of(&self, view: &TouchView) -> RowKey {
-        let touch = &self.touches[view.id.0 as usize];
-        let owner = self.get(view.owner);
-        let start = touch.key_start as usize;
-        let bytes = owner.key_bytes.get(start..start + usize::from(touch.key_len));
-        RowKey {
-            table: owner.tables[usize::from(touch.table)].clone(),
-            index: None,
-            bytes: bytes.unwrap_or_default().into(),
-        }
+        let touch = self.touches.get(view.id.0);
+        let bytes = self.key_bytes.get((touch.key_start, touch.key_len)).into();
+        RowKey { table: self.table_of(view).clone(), index: None, bytes }
+    }
+
+    fn table_of(&self, view: &TouchView) -> &Arc<Table> {
+        let table = usize::from(self.touches.get(view.id.0).table);
+        &self.transactions.get(view.owner.0).common().tables[table].0
     }
 
     /// How the images of a touch are laid out.
     pub(super) fn shape_of(&self, view: &TouchView) -> u32 {
-        let touch = &self.touches[view.id.0 as usize];
-        self.get(view.owner).tables[usize::from(touch.table)].shape
+        self.table_of(view).shape
     }
 
     /// Notes that the ledger has compared what all streams made of a touch.
@@ -293,35 +494,22 @@ impl OpenTable {
         let origin = self.get(owner).origin;
         let found = self.touches_on(key, origin).find(|view| view.owner == owner);
         if let Some(view) = found {
-            self.touches[view.id.0 as usize].settled = true;
-        }
-    }
-
-    fn place_touch(&mut self, touch: Touch) -> u32 {
-        match self.free_touches.pop() {
-            Some(place) => {
-                self.touches[place as usize] = touch;
-                place
-            }
-            None => {
-                assert!(self.touches.len() < NONE as usize, "the bound on open rows is below this");
-                self.touches.push(touch);
-                (self.touches.len() - 1) as u32
-            }
+            self.touches.get_mut(view.id.0).settled = true;
         }
     }
 
     fn find_head(&self, key: u128, origin: NodeIndex) -> Option<u32> {
-        let same = |at: &u32| self.touches[*at as usize].is_on(key, origin);
-        self.heads.find(chain_hash(key, origin), same).copied()
+        let same = |at: &u32| self.touches.get(*at).is_on(key, origin);
+        let hash = chain_hash(key, origin);
+        self.heads[head_table(hash)].find(hash, same).copied()
     }
 
     /// The touches of one transaction.
     pub(super) fn touches_of(&self, owner: OpenId) -> impl Iterator<Item = TouchView> {
-        let mut at = self.get(owner).first_touch;
+        let mut at = self.transactions.get(owner.0).first_touch;
         std::iter::from_fn(move || {
             let view = self.view(at)?;
-            at = self.touches[at as usize].next_of_owner;
+            at = self.touches.get(at).next_of_owner;
             Some(view)
         })
     }
@@ -335,13 +523,16 @@ impl OpenTable {
         let mut at = self.find_head(key, origin).unwrap_or(NONE);
         std::iter::from_fn(move || {
             let view = self.view(at)?;
-            at = self.touches[at as usize].older_of_key;
+            at = self.touches.get(at).older_of_key;
             Some(view)
         })
     }
 
     fn view(&self, at: u32) -> Option<TouchView> {
-        let touch = self.touches.get(at as usize)?;
+        if at == NONE {
+            return None;
+        }
+        let touch = self.touches.get(at);
         Some(TouchView {
             id: TouchId(at),
             key: touch.key,
@@ -373,7 +564,7 @@ impl OpenTable {
         may: bool,
     ) -> bool {
         self.forget_notes(view.owner, node, after);
-        let touch = &mut self.touches[view.id.0 as usize];
+        let touch = self.touches.get_mut(view.id.0);
         touch.may_have_passed |= u16::from(may) << node.0;
         touch.may_have_passed >> node.0 & 1 == 1
     }
@@ -381,92 +572,67 @@ impl OpenTable {
     /// Forgets what was noted of a transaction and a node's stream, if that was before `after`:
     /// the stream has shown meanwhile that it had not passed then.
     fn forget_notes(&mut self, owner: OpenId, node: NodeIndex, after: u64) {
-        let open = self.get_mut(owner);
-        match open.noted.iter_mut().find(|noted| noted.0 == node) {
-            None => return open.noted.push((node, after)),
+        let open = self.transactions.get_mut(owner.0);
+        let mut at = open.first_touch;
+        let noted = &mut open.extra().noted;
+        match noted.iter_mut().find(|noted| noted.0 == node) {
+            None => return noted.push((node, after)),
             Some(noted) if noted.1 == after => return,
             Some(noted) => noted.1 = after,
         }
-        let mut at = open.first_touch;
         while at != NONE {
-            let touch = &mut self.touches[at as usize];
+            let touch = self.touches.get_mut(at);
             touch.may_have_passed &= !(1 << node.0);
             at = touch.next_of_owner;
         }
     }
 
     /// Takes a transaction out, with its touches.
-    pub(super) fn remove(&mut self, id: OpenId) -> OpenTransaction {
-        let gone = self.transactions[id.0 as usize].take();
-        let gone = gone.expect("an OpenId lives as long as its entry");
-        self.free_transactions.push(id.0);
-        self.open -= 1;
-        let mut at = gone.first_touch;
+    pub(super) fn remove(&mut self, id: OpenId) -> Closed {
+        let stored = self.transactions.get_mut(id.0);
+        let common = stored.common.take().expect("an OpenId lives as long as its entry");
+        let findings = stored.extra.take().map_or(Vec::new(), |extra| extra.findings);
+        let mut at = stored.first_touch;
+        let (source, origin) = (common.source, common.origin);
+        let (sequence, ordinal) = (stored.sequence, stored.ordinal);
+        self.transactions.free(id.0);
         while at != NONE {
             self.unlink(at);
-            self.free_touches.push(at);
+            let touch = self.touches.get(at);
+            self.key_bytes.release((touch.key_start, touch.key_len));
+            let next = touch.next_of_owner;
+            self.touches.free(at);
             if !self.conflicts.is_empty() {
-                for node in 0..gone.places.len() {
+                for node in 0..NODES_MAX {
                     self.conflicts.remove(&(at, NodeIndex(node as u8)));
                 }
             }
-            at = self.touches[at as usize].next_of_owner;
+            at = next;
         }
-        gone
+        Closed { origin, source, sequence, ordinal, findings }
     }
 
     /// Takes a touch out of its key's chain.
     fn unlink(&mut self, place: u32) {
-        let Touch { key, origin, newer_of_key, older_of_key, .. } = self.touches[place as usize];
+        let Touch { key, origin, newer_of_key, older_of_key, .. } = *self.touches.get(place);
         if older_of_key != NONE {
-            self.touches[older_of_key as usize].newer_of_key = newer_of_key;
+            self.touches.get_mut(older_of_key).newer_of_key = newer_of_key;
         }
         if newer_of_key != NONE {
-            self.touches[newer_of_key as usize].older_of_key = older_of_key;
+            self.touches.get_mut(newer_of_key).older_of_key = older_of_key;
             return;
         }
-        let touches = &self.touches;
-        let same = |at: &u32| touches[*at as usize].is_on(key, origin);
-        let found = self.heads.find_entry(chain_hash(key, origin), same);
+        let (touches, hash) = (&self.touches, chain_hash(key, origin));
+        let heads = &mut self.heads[head_table(hash)];
+        let found = heads.find_entry(hash, |at| *at == place);
         let mut head = found.expect("every touch is in the chain of its key");
-        match older_of_key {
-            NONE => drop(head.remove()),
-            older => *head.get_mut() = older,
+        if older_of_key != NONE {
+            *head.get_mut() = older_of_key;
+            return;
         }
-    }
-}
-
-impl OpenTransaction {
-    /// An original of `origin`, at its place in that node's stream; no touch of it is known yet.
-    pub(super) fn new(
-        origin: NodeIndex,
-        source: usize,
-        gtid: Gtid,
-        ordinal: u64,
-        tx: &Transaction,
-        nodes: usize,
-    ) -> Self {
-        let mut known = vec![None; nodes];
-        known[origin.at()] = Some(tx.coordinates.clone());
-        OpenTransaction {
-            origin,
-            source,
-            gtid,
-            server_id: tx.server_id,
-            ordinal,
-            committed_at: tx.committed_at,
-            coordinates: known,
-            places: vec![None; nodes],
-            other_write: 0,
-            was_behind: false,
-            noted: Vec::new(),
-            findings: Vec::new(),
-            digest: 0,
-            shows_all: !tx.hides_rows(),
-            tables: tx.tables.clone().into(),
-            key_bytes: tx.key_bytes.clone().into(),
-            serial: 0,
-            first_touch: NONE,
+        head.remove();
+        if heads.capacity() > 1024.max(4 * heads.len()) {
+            heads.shrink_to(2 * heads.len(), |at| touches.get(*at).chain_hash());
         }
     }
 }
@@ -492,7 +658,7 @@ mod tests {
         let tx = Transaction {
             gtid: Some(gtid),
             server_id: 1,
-            coordinates: Coordinates { file: Arc::from("f"), start: 0, end: 0 },
+            coordinates: Coordinates { file: Arc::from("f"), start: 1 << 33, end: 1 << 34 },
             committed_at: CommitTime::default(),
             logged_at: None,
             tables: Vec::new(),
@@ -503,7 +669,9 @@ mod tests {
             statements: Vec::new(),
             blind_spots: Vec::new(),
         };
-        table.insert(OpenTransaction::new(NodeIndex(0), 0, gtid, sequence, &tx, 2))
+        let origin = NodeIndex(0);
+        let seen = Seen { node: origin, origin, gtid, source: 0, ordinal: sequence };
+        table.insert(seen, &tx, 0, (0, false))
     }
 
     fn change(hash: u128, states: [RowState; 2]) -> KeyChange {
@@ -512,8 +680,8 @@ mod tests {
     }
 
     #[test]
-    fn a_touch_is_64_bytes() {
-        assert_eq!(size_of::<Touch>(), 64);
+    fn a_touch_and_a_transaction_are_64_bytes() {
+        assert_eq!((size_of::<Touch>(), size_of::<Stored>()), (64, 64));
     }
 
     #[test]
@@ -523,9 +691,9 @@ mod tests {
             let mut table = OpenTable::default();
             let ids: Vec<_> = (0..3).map(|n| open(&mut table, n)).collect();
             for id in &ids {
-                table.touch(*id, &change(7, [state, state]));
-                table.touch(*id, &change(7, [state, RowState::Absent]));
-                table.touch(*id, &change(8, [RowState::Absent, state]));
+                table.touch(*id, &change(7, [state, state]), b"seven");
+                table.touch(*id, &change(7, [state, RowState::Absent]), b"seven");
+                table.touch(*id, &change(8, [RowState::Absent, state]), b"eight");
             }
             let on_7: Vec<_> = table.touches_on(7, NodeIndex(0)).map(|t| t.owner).collect();
             assert_eq!(on_7, [ids[2], ids[1], ids[0]]);
@@ -536,17 +704,20 @@ mod tests {
                 assert_eq!(table.touches_on(8, NodeIndex(0)).count(), 2 - gone);
             }
             assert_eq!((table.len(), table.touches_len()), (0, 0));
-            assert!(table.heads.is_empty());
+            assert!(table.heads.iter().all(|heads| heads.is_empty()));
         }
     }
 
     #[test]
-    fn the_oldest_is_found_past_closed_ones() {
+    fn times_and_places_come_back_as_they_were() {
+        for time in [CommitTime::from_seconds(7), CommitTime::from_micros(-3)] {
+            assert_eq!(unpack_time(pack_time(time)), time);
+        }
         let mut table = OpenTable::default();
-        let ids: Vec<_> = (0..3).map(|n| open(&mut table, n)).collect();
-        table.remove(ids[0]);
-        let again = open(&mut table, 3);
-        assert_eq!(again, ids[0], "the place is used again");
-        assert_eq!(table.oldest(), Some(ids[1]));
+        let id = open(&mut table, 3);
+        table.set_place(id, NodeIndex(1), Place::exact(9), None);
+        let open = table.get(id);
+        assert_eq!((open.places[0], open.places[1]), (None, Some(Place::exact(9))));
+        assert_eq!(open.coordinates(0).map(|at| (at.start, at.end)), Some((1 << 33, 1 << 34)));
     }
 }

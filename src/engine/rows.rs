@@ -160,7 +160,7 @@ impl Verifier {
             out.push(Report { finding: finding.clone(), news: true, first: true });
             if let Some(id) = open {
                 let serial = self.pending.add(finding, 1, None);
-                self.open.get_mut(id).findings.push(serial);
+                self.open.add_finding(id, serial);
             }
         }
     }
@@ -204,10 +204,10 @@ impl Verifier {
             keyless[row.table as usize] += 1;
         }
         for change in key_changes(tx) {
-            self.open.touch(id, &change);
+            self.open.touch(id, &change, tx.key_bytes_of(&change.key));
         }
         for change in unique_changes(tx) {
-            self.open.touch(id, &change);
+            self.open.touch(id, &change, tx.key_bytes_of(&change.key));
         }
         self.count_partial(seen.node, tx, out);
         let without_key: u64 = keyless.iter().sum();
@@ -400,8 +400,8 @@ impl Verifier {
 }
 
 /// The unique values that a transaction's rows take, as changes of these values' keys: from
-/// nobody's to the row's. Two rows that take one value on two sides clash; one row on both sides clashes by
-/// its primary key.
+/// nobody's to the row's. Two rows that take one value on two sides clash; one row on both sides
+/// clashes by its primary key.
 fn unique_changes(tx: &Transaction) -> impl Iterator<Item = KeyChange> {
     tx.unique_takes.iter().filter_map(|take| {
         let row = tx.rows.get(take.row as usize)?;
