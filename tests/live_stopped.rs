@@ -13,8 +13,8 @@ use support::{
 /// Waits until the newest state of the one conflict is as it should be.
 fn until(watcher: &mut Watcher, what: &str, done: impl Fn(&Value) -> bool) {
     watcher.wait_until(|told| {
-        let findings = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let newest = findings.filter(|finding| finding["kind"] == "write_conflict").last();
+        let mut findings = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let newest = findings.rfind(|finding| finding["kind"] == "write_conflict");
         match newest {
             Some(finding) if done(&finding) => None,
             newest => Some(format!("{what}: {newest:?}")),
