@@ -79,7 +79,7 @@
 //!   `no_message_repeats_a_secret`. No message, log or metric holds a row's value; only the key
 //!   in a finding does, and what a person asks for with `findings explain` and `repair`.
 //! - **Time is data.** Clocks are read in `feed`, `app` and `cli`; `clippy.toml` forbids them, and
-//!   every exception is marked. Only handovers look at commit times.
+//!   every exception is marked. Only handovers and late copies look at commit times.
 
 pub mod app;
 pub mod binlog;

@@ -77,7 +77,12 @@ pub fn repair(records: &[Value], options: &RepairOptions<'_>) -> anyhow::Result<
             }),
         }
     }
-    let scripts = scripts.into_iter().map(|(node, rows)| Script { node, rows }).collect();
+    let scripts = scripts.into_iter().map(|(node, mut rows)| {
+        // First what has to go: it may hold a unique value that another row is to have.
+        rows.sort_by_key(|row| !row.deletes);
+        Script { node, rows }
+    });
+    let scripts = scripts.collect();
     Ok(Repair { scripts, refused })
 }
 
@@ -133,6 +138,7 @@ impl One<'_> {
                 source: last.source.clone(),
                 is_certain: self.told.text("certainty") != "possible",
                 statements: statements.clone(),
+                deletes: last.row.is_none(),
             };
             ((*loser).to_owned(), row)
         });

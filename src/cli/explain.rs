@@ -14,7 +14,7 @@ use crate::{
         sources::EvidenceSources,
     },
     config::Config,
-    report::explanation_text,
+    report::{Refusal, explanation_text},
 };
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -160,7 +160,7 @@ fn try_repair(args: RepairArgs) -> anyhow::Result<Exit> {
         wanted.retain(is_open);
     }
     for id in &ids {
-        wanted.push(find(lookup, id)?.value());
+        wanted.push(what_differs(find(lookup, id)?.value(), lookup)?);
     }
     if wanted.is_empty() {
         complain(&"no open divergence: nothing to repair");
@@ -171,7 +171,8 @@ fn try_repair(args: RepairArgs) -> anyhow::Result<Exit> {
         winner: args.winner.as_deref(),
         generated: &args.generated,
     };
-    let repair = repair_findings(&wanted, &options)?;
+    let mut repair = repair_findings(&wanted, &options)?;
+    repair.refused.extend(wanted.iter().filter_map(untold));
     let text = match args.evidence.format {
         EvidenceFormat::Text => repair.text(),
         EvidenceFormat::Json => repair.to_json().to_string() + "\n",
@@ -183,9 +184,41 @@ fn try_repair(args: RepairArgs) -> anyhow::Result<Exit> {
     Ok(if print(&text) { exit } else { Exit::Incomplete })
 }
 
-/// A divergence that holds. A conflict that ended in one may have healed since.
+/// A divergence that holds, and that nobody has taken note of.
 fn is_open(record: &Value) -> bool {
-    record["kind"] == "divergence" && record["state"] != "healed"
+    record["kind"] == "divergence" && record["state"] == "open"
+}
+
+/// What there is to repair of a finding: of a conflict that diverged, the divergence of its row,
+/// for that may have healed since, or be about later writes.
+fn what_differs(record: Value, lookup: &LookupArgs) -> anyhow::Result<Value> {
+    if record["kind"] != "write_conflict" || record["outcome"] != "diverged" {
+        return Ok(record);
+    }
+    let is_its = |other: &Value| {
+        let same = other["table"] == record["table"] && other["key"] == record["key"];
+        same && other["kind"] == "divergence" && other["state"] != "healed"
+    };
+    load(lookup)?.into_iter().find(is_its).ok_or_else(|| {
+        let id = record["id"].as_str().unwrap_or("?");
+        anyhow::anyhow!(
+            "finding {id}: its row does not differ now, as far as the findings tell\n  hint: \
+             twinlog findings list --kind divergence --state all"
+        )
+    })
+}
+
+/// Rows that a finding only counts: no script repairs them.
+fn untold(record: &Value) -> Option<Refusal> {
+    let more = record["more"].as_u64().filter(|more| *more > 0)?;
+    Some(Refusal {
+        finding: record["id"].as_str().unwrap_or("?").to_owned(),
+        row: record["table"].as_str().unwrap_or("?").to_owned(),
+        reason: format!(
+            "{more} more rows of its group differ and were only counted: scan again with a higher \
+             defaults.group_limit"
+        ),
+    })
 }
 
 fn split(targets: Vec<Target>) -> (Vec<String>, Vec<(String, PathBuf)>) {

@@ -20,7 +20,7 @@ pub struct NodeConfig {
     pub server_ids: Vec<u32>,
     /// Every MySQL `server_uuid` it has or had; where empty, learned likewise.
     pub server_uuids: Vec<[u8; 16]>,
-    /// Where it listens; only `watch`, `check` and `schema` need it.
+    /// Where it listens; `watch` and `schema` need it, `findings` reads rows from it.
     pub url: Option<MysqlUrl>,
     /// Where its password is; none means an account without one.
     pub password: Option<PasswordSource>,

@@ -137,8 +137,8 @@ impl Verifier {
         };
         match (meeting.same, entry.open.take()) {
             (Some(false), Some(mut finding)) => {
-                let news = entry.told && finding.certainty != certainty;
-                entry.update(&mut finding, meeting);
+                let moved = entry.update(&mut finding, meeting);
+                let news = entry.told && (moved || finding.certainty != certainty);
                 finding.certainty = certainty;
                 if news {
                     out.push(Report { finding: (*finding).clone(), news, first: false });
@@ -147,7 +147,7 @@ impl Verifier {
             }
             (Some(true), Some(mut finding)) => {
                 finding.certainty = certainty;
-                entry.update(&mut finding, meeting);
+                let _ = entry.update(&mut finding, meeting);
                 heal(&mut finding, meeting);
                 if entry.told {
                     out.push(Report { finding: *finding, news: true, first: false });
@@ -160,7 +160,9 @@ impl Verifier {
                 self.tell_unknown(key, meeting, out);
             }
             (None, Some(mut finding)) => {
-                entry.update(&mut finding, meeting);
+                if entry.update(&mut finding, meeting) && entry.told {
+                    out.push(Report { finding: (*finding).clone(), news: true, first: false });
+                }
                 entry.open = Some(finding);
                 self.tell_unknown(key, meeting, out);
             }
@@ -282,10 +284,12 @@ impl Verifier {
 
 impl Entry {
     /// Brings a divergence up to date with what the streams wrote last.
-    fn update(&self, finding: &mut Finding, meeting: &Meeting) {
-        finding.last_written =
-            self.sides.iter().map(|side| side.as_ref().and_then(|s| s.last.clone())).collect();
+    /// True when the row was written since.
+    fn update(&self, finding: &mut Finding, meeting: &Meeting) -> bool {
+        let last = self.sides.iter().map(|side| side.as_ref().and_then(|s| s.last.clone()));
+        let before = std::mem::replace(&mut finding.last_written, last.collect());
         finding.last_seen = finding.last_seen.max(last_write(meeting).committed_at);
+        before != finding.last_written
     }
 }
 
@@ -322,7 +326,7 @@ fn opened(key: u128, entry: &Entry, meeting: &Meeting) -> Finding {
         transactions,
         ..blank(id.finish(), kind, Severity::Critical, when)
     };
-    entry.update(&mut finding, meeting);
+    let _ = entry.update(&mut finding, meeting);
     finding
 }
 

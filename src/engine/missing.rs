@@ -5,7 +5,7 @@
 
 use super::{Report, Verifier, blank, id::IdHasher, open::OpenId, shown::DISORDER_MAX};
 use crate::model::{
-    CommitTime, Coordinates, Finding, FindingKind, Healed, NodeIndex, Severity, State,
+    Certainty, CommitTime, Coordinates, Finding, FindingKind, Healed, NodeIndex, Severity, State,
 };
 use std::collections::BTreeMap;
 
@@ -130,8 +130,13 @@ impl Verifier {
         }
         let kind = FindingKind::MissingCopy;
         let about = IdHasher::new(kind).text("late").gtid(reference.gtid);
+        let certainty = match open.gtid.source.is_ordered() {
+            true => Certainty::Possible,
+            false => Certainty::Exact,
+        };
         Finding {
             settled: false,
+            certainty,
             node: Some(node),
             detail: Some(detail),
             count: 0,

@@ -87,7 +87,14 @@ fn differs(finding: &Finding, nodes: &Nodes) -> String {
         })
     });
     let origins: Vec<_> = finding.last_written.iter().map(|w| w.as_ref()?.origin).collect();
-    let swapped = matches!(origins[..], [Some(NodeIndex(1)), Some(NodeIndex(0))]);
+    let present = finding.last_written.iter().flatten().all(|write| !write.is_absent);
+    let swapped = present && matches!(origins[..], [Some(NodeIndex(1)), Some(NodeIndex(0))]);
+    let writers: Vec<_> = finding.last_written.iter().map(|write| write.as_ref()?.gtid).collect();
+    if let [Some(first), rest @ ..] = &writers[..]
+        && rest.iter().all(|writer| writer.as_ref() == Some(first))
+    {
+        return format!("differs between the masters, though {first} wrote it last on all of them");
+    }
     let has = has.collect::<Vec<_>>().join(", ");
     match swapped {
         true => format!("differs between the masters, values swapped ({has})"),
@@ -108,6 +115,10 @@ fn ddl_conflict(finding: &Finding) -> String {
 fn missing_copy(finding: &Finding, nodes: &Nodes) -> String {
     let Some(transaction) = finding.transactions.first() else { return String::new() };
     let detail = finding.detail.as_deref().unwrap_or_default();
+    if finding.healed.is_some() {
+        let (who, what) = (origin(transaction, nodes), gtid(transaction));
+        return format!("{}: transaction {what} of {who} has come, late", on(finding, nodes));
+    }
     format!(
         "{}: transaction {} of {} is not there: {detail}",
         on(finding, nodes),

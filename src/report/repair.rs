@@ -40,6 +40,8 @@ pub struct RowRepair {
     pub is_certain: bool,
     /// The statements.
     pub statements: Vec<String>,
+    /// The winner has no such row.
+    pub deletes: bool,
 }
 
 /// A finding that is not repaired.
@@ -80,7 +82,8 @@ impl Script {
              -- node: it makes these rows of {node} what they are on the winner. Nothing of it is\n\
              -- logged, so nothing of it is replicated; the account needs the right to set\n\
              -- sql_log_bin. Stop writes to these rows first: it knows them as the binlogs had\n\
-             -- them, and overwrites what came later. Triggers of these tables fire. Where the\n\
+             -- them, and overwrites what came later. Triggers of these tables fire. Foreign keys\n\
+             -- are off: rows that refer to a deleted row stay, nothing is cascaded. Where the\n\
              -- server says that a column is generated (3105 or 1906), make it again with\n\
              -- --generated.\n\n"
         );
@@ -183,6 +186,7 @@ mod tests {
             source: "a-bin.000001:4".into(),
             is_certain: true,
             statements: vec!["DELETE FROM `s`.`t` WHERE `id` = 1;".into()],
+            deletes: false,
         };
         let script = Script { node: "b".into(), rows: vec![row] };
         let refused = Refusal { finding: "4".into(), row: "s.t".into(), reason: "x\ny\r;".into() };

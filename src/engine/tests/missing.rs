@@ -22,8 +22,13 @@ fn told(out: &mut Vec<Report>) -> Vec<String> {
     let reports = out.drain(..).filter(|report| is_late(&report.finding));
     let words = reports.map(|report| {
         let Report { finding, news, .. } = report;
-        assert_eq!((finding.node, finding.certainty), (Some(B), Certainty::Exact));
         let gtid = finding.transactions[0].gtid.unwrap();
+        // On MariaDB applying it may have changed nothing, which leaves no trace either.
+        let certainty = match gtid.source.is_ordered() {
+            true => Certainty::Possible,
+            false => Certainty::Exact,
+        };
+        assert_eq!((finding.node, finding.certainty), (Some(B), certainty));
         let state = finding.state.as_str();
         let (count, settled) = (finding.count, if finding.settled { "settled" } else { "" });
         format!("{gtid} {count} {state} {settled} {}", if news { "news" } else { "" })

@@ -178,16 +178,17 @@ impl<'w> Reading<'w> {
 /// Only a conflict may be told and never settle: in a stream without copies the end shows that
 /// one write was made over the other.
 fn settled(reports: Vec<engine::Report>) -> Vec<Finding> {
-    let mut last: BTreeMap<FindingId, (Certainty, Option<Outcome>, State)> = BTreeMap::new();
+    let mut last = BTreeMap::new();
     let mut settled: BTreeMap<FindingId, Finding> = BTreeMap::new();
     let mut unsettled: BTreeSet<FindingId> = BTreeSet::new();
     for Report { finding, news, .. } in reports {
         let id = finding.id;
         assert!(!settled.contains_key(&id), "told after it was settled: {finding:?}");
-        let now = (finding.certainty, finding.outcome, finding.state);
+        let written = finding.last_written.clone();
+        let now = (finding.certainty, finding.outcome, finding.state, written);
         if news {
-            let before = last.insert(id, now);
-            assert_ne!(before, Some(now), "told twice: {finding:?}");
+            let before = last.insert(id, now.clone());
+            assert_ne!(before.as_ref(), Some(&now), "told twice: {finding:?}");
         }
         assert_eq!(last.get(&id), Some(&now), "settled as it was never told: {finding:?}");
         let conflict = finding.kind == FindingKind::WriteConflict;
