@@ -1,6 +1,7 @@
 //! The commands, wired from the parts below.
 
 mod alive;
+mod board;
 pub mod explain;
 pub mod filter;
 pub mod findings;
@@ -12,3 +13,4 @@ pub mod schema;
 pub mod sources;
 mod told;
 pub mod watch;
+mod watch_start;

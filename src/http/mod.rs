@@ -1,6 +1,6 @@
 //! HTTP: metrics and health.
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, report::Status};
 use axum::{
     Router,
     http::{StatusCode, header},
@@ -11,6 +11,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
+use tokio::sync::watch;
 
 /// What the pages read: snapshots, never the engine.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct Shared {
     pub refresh: Arc<dyn Fn() + Send + Sync>,
     /// All streams are connected and have begun.
     pub ready: Arc<AtomicBool>,
+    /// Where the streams are.
+    pub status: watch::Receiver<Arc<Status>>,
 }
 
 /// The routes.

@@ -170,6 +170,6 @@ fn transaction(transaction: &TransactionRef, nodes: &Nodes) -> Value {
     })
 }
 
-fn coordinates_json(at: &Coordinates) -> Value {
+pub(super) fn coordinates_json(at: &Coordinates) -> Value {
     json!({"file": &*at.file, "start": at.start, "end": at.end})
 }
