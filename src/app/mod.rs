@@ -2,15 +2,18 @@
 
 mod alive;
 mod board;
+mod desk;
 pub mod explain;
 pub mod filter;
 pub mod findings;
 mod judge;
 mod keep;
+mod pages;
 pub mod repair;
 pub mod scan;
 pub mod schema;
 pub mod sources;
 mod told;
+pub mod until;
 pub mod watch;
 mod watch_start;
