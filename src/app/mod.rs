@@ -4,6 +4,7 @@ mod alive;
 pub mod explain;
 pub mod filter;
 pub mod findings;
+pub mod health;
 mod judge;
 mod keep;
 pub mod repair;

@@ -99,7 +99,8 @@ pub fn queries() -> Vec<(String, String)> {
     queries_of(panels())
 }
 
-/// The same, without the panels that have no data before a rule was broken.
+/// The same, without the panels that have no data before a rule was broken: each has data once every
+/// node has written and its copy was read.
 pub fn queries_while_all_is_well() -> Vec<(String, String)> {
     queries_of(panels().into_iter().filter(|panel| !panel.is_empty_while_all_is_well()))
 }
