@@ -84,7 +84,9 @@ fn ask(address: (&str, u16), path: &str) -> io::Result<Vec<u8>> {
     let mut stream = connected.ok_or(refused)?;
     stream.set_write_timeout(Some(left()?))?;
     let host = address.0;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    // In one write: a server may answer and close as soon as it has the first part.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut part = [0; 1024];
     while (answer.len() as u64) < ANSWER_BYTES_MAX {
