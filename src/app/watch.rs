@@ -90,6 +90,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let listen = config.watch.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| WatchError::Listen(listen, error))?;
+    let address = listener.local_addr().unwrap_or(listen);
     let known: Vec<Known> = config.nodes.iter().map(|_| Known::default()).collect();
     let options = live_options(&config, &known)?;
     let store = config.watch.store.as_deref().map(Store::open).transpose()?;
@@ -116,7 +117,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     judge.note_settings(&facts, sink);
     let statuses = judge.follow_all(options, known);
     let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
-    info!("status page at http://{listen}/, metrics at http://{listen}/metrics");
+    info!("status page at http://{address}/, metrics at http://{address}/metrics");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(anyhow::Error::from)?;
     tokio::select! {

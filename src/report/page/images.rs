@@ -57,7 +57,7 @@ fn statements(transaction: &TransactionView) -> Markup {
     if wrote.is_empty() {
         wrote = read.statements.iter().map(|statement| &**statement).collect();
     }
-    html! { @for statement in wrote.iter().take(ROWS_MAX) { pre { code { (statement) } } } }
+    html! { @for statement in wrote.iter().take(ROWS_MAX) { pre tabindex="0" { code { (statement) } } } }
 }
 
 fn notes(transaction: &TransactionView) -> Markup {
