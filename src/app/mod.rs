@@ -11,6 +11,7 @@ pub mod repair;
 pub mod scan;
 pub mod schema;
 pub mod sources;
+mod survey;
 mod told;
 pub mod watch;
 mod watch_start;
