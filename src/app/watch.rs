@@ -443,12 +443,19 @@ impl Judge {
 
     /// Takes what is new on its way to the store and to whoever is told.
     fn tell(&mut self, sink: &mut impl WatchSink) {
+        // Not so for most transactions, and the calendar costs more than counting one.
+        if !self.reports.is_empty() {
+            self.sort_out(sink);
+        }
+        if self.keeper.due() == Some(Duration::ZERO) {
+            self.keep(sink);
+        }
+    }
+
+    /// Leaves out what is suppressed.
+    fn sort_out(&mut self, sink: &mut impl WatchSink) {
         let mut reports = std::mem::take(&mut self.reports);
-        let today = match reports.is_empty() {
-            // Most transactions: the calendar costs more than counting them.
-            true => jiff::civil::Date::default(),
-            false => jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
-        };
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
         for report in reports.drain(..).filter(|report| report.news || report.finding.settled) {
             match self.filter.fate(&report.finding, today) {
                 Fate::Told => self.keeper.take(report, sink),
@@ -457,9 +464,6 @@ impl Judge {
             }
         }
         self.reports = reports;
-        if self.keeper.due() == Some(Duration::ZERO) {
-            self.keep(sink);
-        }
     }
 
     /// Commits what waits to be told, with where the streams are, and tells it.

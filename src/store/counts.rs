@@ -2,46 +2,41 @@
 
 use super::{Store, StoreError};
 use crate::model::FindingKind;
+use std::collections::BTreeMap;
 
 /// What a store holds that has not healed; what is acknowledged is among it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OpenCounts {
     /// By kind.
-    pub kinds: Vec<(FindingKind, u64)>,
+    pub kinds: BTreeMap<FindingKind, u64>,
     /// Rows that differ, by table; the table with most of them first.
     pub divergences: Vec<(String, u64)>,
 }
 
 impl Store {
-    /// Counts what has not healed. It passes over all findings: to be asked once, at a start.
+    /// Counts what has not healed. It passes over all findings, at about a microsecond each: to be
+    /// asked once, at a start.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn open_counts(&self) -> Result<OpenCounts, StoreError> {
+        let sql = "SELECT kind, iif(kind = ?1, table_name, NULL) AS of, count(*) AS n
+            FROM findings WHERE state <> 'healed' GROUP BY kind, of ORDER BY n DESC, of";
         let read = || {
-            let sql = "SELECT kind, count(*) FROM findings WHERE state <> 'healed' GROUP BY kind";
-            let kinds = self.counts(sql, [])?;
-            let kinds = kinds.into_iter();
-            let kinds = kinds.filter_map(|(word, n)| Some((FindingKind::parse(&word)?, n)));
-            let sql = "SELECT table_name, count(*) FROM findings
-                WHERE state <> 'healed' AND kind = ?1 AND table_name IS NOT NULL
-                GROUP BY table_name ORDER BY count(*) DESC, table_name";
-            let divergences = self.counts(sql, [FindingKind::Divergence.as_str()])?;
-            Ok(OpenCounts { kinds: kinds.collect(), divergences })
+            let mut counts = OpenCounts::default();
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([FindingKind::Divergence.as_str()])?;
+            while let Some(row) = rows.next()? {
+                let count = row.get::<_, i64>(2)?.unsigned_abs();
+                if let Some(kind) = FindingKind::parse(row.get_ref(0)?.as_str()?) {
+                    *counts.kinds.entry(kind).or_default() += count;
+                }
+                if let Some(table) = row.get(1)? {
+                    counts.divergences.push((table, count));
+                }
+            }
+            Ok(counts)
         };
         read().map_err(|source| self.fails("count findings", source))
-    }
-
-    fn counts(
-        &self,
-        sql: &str,
-        bound: impl rusqlite::Params,
-    ) -> rusqlite::Result<Vec<(String, u64)>> {
-        let mut statement = self.connection.prepare(sql)?;
-        let count = |row: &rusqlite::Row<'_>| {
-            let count: i64 = row.get(1)?;
-            Ok((row.get(0)?, count.unsigned_abs()))
-        };
-        statement.query_map(bound, count)?.collect()
     }
 }

@@ -195,15 +195,15 @@ fn what_holds_is_counted_and_every_commit_tells_how_it_changed() {
         "the table with most of them first"
     );
     let kinds = [(FindingKind::Divergence, 3), (FindingKind::WriteConflict, 1)];
-    assert_eq!(counts.kinds, kinds);
+    assert_eq!(counts.kinds, kinds.into());
     (findings[1].state, findings[1].settled) = (State::Healed, true);
     let healed = findings[1].clone();
     let (steps, counts) = opened(&[healed, findings[3].clone()], 2);
-    assert_eq!((steps, counts.kinds[0].1), (vec![-1, 0], 2));
+    assert_eq!((steps, counts.kinds[&FindingKind::Divergence]), (vec![-1, 0], 2));
     // A restarted watch reads it again as it was at first: it stays healed.
     (findings[1].state, findings[1].settled) = (State::Open, false);
     let (steps, counts) = opened(&findings, 3);
-    assert_eq!((steps, counts.kinds[0].1), (vec![0; 4], 2));
+    assert_eq!((steps, counts.kinds[&FindingKind::Divergence]), (vec![0; 4], 2));
     for finding in &findings {
         store.acknowledge(&finding.id, &ack(None)).unwrap();
     }
