@@ -2,16 +2,19 @@
 
 mod alive;
 mod board;
+mod desk;
 pub mod explain;
 pub mod filter;
 pub mod findings;
 mod judge;
 mod keep;
+mod pages;
 pub mod repair;
 pub mod scan;
 pub mod schema;
 pub mod sources;
 mod survey;
 mod told;
+pub mod until;
 pub mod watch;
 mod watch_start;

@@ -11,6 +11,8 @@
 mod counts;
 mod error;
 mod lock;
+mod memory;
+mod page;
 mod query;
 mod schema;
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod tests;
 
 pub use counts::OpenCounts;
 pub use error::StoreError;
+pub use page::{KindCount, Listed, PageQuery, TableCount};
 pub use query::{After, Kept, Query};
 
 use crate::model::{Certainty, FindingKind, Outcome, Severity, State};
