@@ -268,7 +268,9 @@ fn metrics_are_true_and_go_on_over_a_restart(server: Server) {
         assert!(Instant::now() < deadline, "{}", lab.sql("a", "SHOW BINARY LOGS"));
         std::thread::sleep(Duration::from_millis(100));
     }
-    let newest = file_numbers(&lab, "a").1;
+    lab.sql("a", "FLUSH BINARY LOGS");
+    let (oldest, newest) = file_numbers(&lab, "a");
+    assert!(1.0 < oldest && oldest < newest);
     lab.idempotent();
     lab.stop_replication();
     for node in ["a", "b"] {
