@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Evidence},
     http::{Desk, Explained},
     report::{Explanation, Repair, page::Rows},
-    store::{Acknowledgement, Store},
+    store::{Acknowledgement, Store, StoreError},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -92,6 +92,17 @@ impl WatchDesk {
         names.filter_map(|name| by(Some(&name)).map(|repair| (name, repair))).collect()
     }
 
+    /// Does something in the store, beside the judge who writes to it.
+    fn in_store<T>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.place {
+            Place::File(path) => work(&Store::acknowledge_in(path)?),
+            Place::Memory(store) => work(&store.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
     fn commands(&self, record: &Value) -> Vec<(&'static str, String)> {
         let Place::File(store) = &self.place else { return Vec::new() };
         let id: String = record["id"].as_str().unwrap_or_default().chars().take(12).collect();
@@ -149,18 +160,18 @@ impl Desk for WatchDesk {
             return Err("That day is over: give the last day on which it holds.".to_owned());
         }
         let ack = Acknowledgement { by: by.to_owned(), why: why.to_owned(), at, until };
-        let noted = match &self.place {
-            Place::File(path) => {
-                Store::acknowledge_in(path).and_then(|store| store.acknowledge(id, &ack))
-            }
-            Place::Memory(store) => {
-                store.lock().unwrap_or_else(PoisonError::into_inner).acknowledge(id, &ack)
-            }
-        };
-        match noted {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("It has just been deleted.".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        noted(self.in_store(|store| store.acknowledge(id, &ack)))
+    }
+
+    fn withdraw(&self, id: &str) -> Result<(), String> {
+        noted(self.in_store(|store| store.remove_acknowledgement(id)))
+    }
+}
+
+fn noted(done: Result<bool, StoreError>) -> Result<(), String> {
+    match done {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("It has just been deleted.".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }

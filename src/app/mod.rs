@@ -6,6 +6,7 @@ mod desk;
 pub mod explain;
 pub mod filter;
 pub mod findings;
+pub mod health;
 mod judge;
 mod keep;
 mod pages;

@@ -98,9 +98,9 @@ fn ask_for_token(request: &Request) -> Response {
 
 /// `Authorization: Bearer TOKEN`.
 fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes().to_vec())
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii().to_vec())
 }
 
 /// The token in hex: it may have any letters.

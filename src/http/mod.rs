@@ -66,6 +66,11 @@ pub trait Desk: Send + Sync {
     /// # Errors
     /// What is wrong, for the person who takes note.
     fn acknowledge(&self, id: &str, by: &str, why: &str, until: &str) -> Result<(), String>;
+    /// Takes the note back.
+    ///
+    /// # Errors
+    /// What is wrong, for the person.
+    fn withdraw(&self, id: &str) -> Result<(), String>;
 }
 
 /// A finding, explained.
@@ -87,6 +92,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/", get(pages::overview))
         .route("/findings/{id}", get(pages::finding))
         .route("/findings/{id}/acknowledge", post(pages::acknowledge))
+        .route("/findings/{id}/withdraw", post(pages::withdraw))
         .route("/events", get(events::events))
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/findings", get(api::findings))

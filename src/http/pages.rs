@@ -1,7 +1,7 @@
 //! The status page, and a page for each finding.
 
 use super::{
-    Explained, Shared,
+    Desk, Explained, Shared,
     answer::{self, Problem},
     findings::LISTED,
     query::Asked,
@@ -155,10 +155,24 @@ pub(super) async fn acknowledge(
     Path(id): Path<String>,
     Form(note): Form<Note>,
 ) -> Response {
+    let [by, why, until] = [note.by, note.why, note.until].map(|text| text.trim().to_owned());
+    noted(shared, id, move |desk, id| desk.acknowledge(id, &by, &why, &until)).await
+}
+
+pub(super) async fn withdraw(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    noted(shared, id, |desk, id| desk.withdraw(id)).await
+}
+
+/// Does something about a finding's note, and shows the finding again.
+async fn noted(
+    shared: Shared,
+    id: String,
+    note: impl FnOnce(&dyn Desk, &str) -> Result<(), String> + Send + 'static,
+) -> Response {
     let made = apart(move || {
         let kept = the_finding(&shared, &id)?;
         let id = &kept.place.id;
-        match shared.desk.acknowledge(id, note.by.trim(), note.why.trim(), note.until.trim()) {
+        match note(shared.desk.as_ref(), id) {
             Ok(()) => {
                 shared.news.send_modify(|news| *news += 1);
                 Ok(Redirect::to(&format!("/findings/{id}")).into_response())

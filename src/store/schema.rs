@@ -73,7 +73,7 @@ pub(super) const STEPS: &[&str] = &[
         (last_seen, id, state, kind, severity, table_name, group_id);
     CREATE INDEX findings_by_group ON findings (group_id, state, last_seen, id);
     CREATE INDEX findings_by_kind ON findings (kind, severity, state);
-    CREATE INDEX findings_by_table ON findings (table_name, state, kind, severity);
+    CREATE INDEX findings_by_table ON findings (table_name, kind, severity, state);
     CREATE INDEX findings_by_beginning ON findings (first_seen, kind);",
 ];
 
