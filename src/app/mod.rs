@@ -14,6 +14,7 @@ pub mod repair;
 pub mod scan;
 pub mod schema;
 pub mod sources;
+mod survey;
 mod told;
 pub mod until;
 pub mod watch;
