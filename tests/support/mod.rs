@@ -3,6 +3,7 @@
 pub mod keys;
 pub mod lab;
 pub mod logs;
+pub mod monitoring;
 pub mod random;
 pub mod recorded;
 pub mod watcher;
