@@ -14,9 +14,7 @@ use support::monitoring::{RULES, programs, root};
 use twinlog::{
     feed::live::DropReason,
     metrics::Metrics,
-    model::{
-        Certainty, CommitTime, Finding, FindingId, FindingKind, Node, Nodes, Severity, State,
-    },
+    model::{Certainty, CommitTime, Finding, FindingId, FindingKind, Node, Nodes, Severity, State},
 };
 
 const RUNBOOKS: &str = "https://github.com/twinlog/twinlog/blob/main/docs/runbooks/";
@@ -83,14 +81,26 @@ fn names() -> BTreeSet<String> {
 /// The words of a text that begin so.
 fn words(text: &str, prefix: &str) -> BTreeSet<String> {
     let is_other = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':');
-    let words = text.split(is_other).filter(|word| word.starts_with(prefix));
-    words.map(str::to_owned).collect()
+    let words = text.split(is_other).filter(|word| word.len() > prefix.len());
+    words.filter(|word| word.starts_with(prefix)).map(str::to_owned).collect()
 }
 
 fn promtool(arguments: &[&str]) -> Output {
-    let promtool = &programs()["PROMTOOL"];
+    run("PROMTOOL", arguments)
+}
+
+/// Runs a program in the directory of the rules.
+fn run(program: &str, arguments: &[&str]) -> Output {
+    let program = &programs()[program];
     let directory = root(RULES).parent().unwrap().to_owned();
-    Command::new(promtool).args(arguments).current_dir(directory).output().unwrap()
+    Command::new(program).args(arguments).current_dir(directory).output().unwrap()
+}
+
+/// The example of a file in the guide: the block that begins with its name.
+fn example(file: &str) -> String {
+    let guide = text_of("docs/alerting.md");
+    let (_, rest) = guide.split_once(&format!("```yaml\n# {file}\n")).unwrap();
+    rest.split("```").next().unwrap().to_owned()
 }
 
 fn assert_success(output: &Output) {
@@ -99,7 +109,7 @@ fn assert_success(output: &Output) {
     assert!(output.status.success(), "{out}\n{err}");
 }
 
-/// Metrics of two nodes, with one finding told about a table.
+/// Metrics of two nodes, with one finding told about a table, and what has no value at the start.
 fn served() -> String {
     let node = |name: &str| Node { name: name.into(), ..Node::default() };
     let nodes = Nodes::new(vec![node("a"), node("b")]);
@@ -132,6 +142,7 @@ fn served() -> String {
         last_seen: CommitTime::from_seconds(1),
     };
     metrics.told(&finding, true, CommitTime::from_seconds(2));
+    metrics.set_verified_until("a", CommitTime::from_seconds(2));
     metrics.text()
 }
 
@@ -149,6 +160,20 @@ fn promtool_takes_the_rules() {
 #[test]
 fn the_unit_tests_of_the_rules_pass() {
     assert_success(&promtool(&["test", "rules", "twinlog.rules.test.yml"]));
+}
+
+#[test]
+fn the_examples_in_the_guide_are_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = fs::read(root(RULES)).unwrap();
+    fs::write(directory.path().join("twinlog.rules.yml"), rules).unwrap();
+    let write = |file: &str| {
+        let path = directory.path().join(file);
+        fs::write(&path, example(file)).unwrap();
+        path.display().to_string()
+    };
+    assert_success(&promtool(&["check", "config", &write("prometheus.yml")]));
+    assert_success(&run("AMTOOL", &["check-config", &write("alertmanager.yml")]));
 }
 
 #[test]
