@@ -154,7 +154,13 @@ fn series(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn promtool_takes_the_rules() {
-    assert_success(&promtool(&["check", "rules", "twinlog.rules.yml"]));
+    assert_success(&promtool(&[
+        "check",
+        "rules",
+        "--lint=all",
+        "--lint-fatal",
+        "twinlog.rules.yml",
+    ]));
 }
 
 #[test]

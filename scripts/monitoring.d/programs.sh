@@ -16,7 +16,7 @@ locate_programs() {
   prometheus=$usr/bin/prometheus promtool=$usr/bin/promtool
   alertmanager=$monitoring_tree/bin/alertmanager amtool=$usr/bin/amtool
   [ -x "$alertmanager" ] || alertmanager=$usr/bin/prometheus-alertmanager
-  # Debian's Prometheus reads its pages from a directory.
+  # Debian's Prometheus reads its pages from below /usr, or from where this says.
   prometheus_options=(--web.local-assets="$usr/share/prometheus/web/")
   [ -x "$prometheus" ] && [ -x "$promtool" ] && [ -x "$alertmanager" ] && [ -x "$amtool" ]
 }
@@ -56,7 +56,7 @@ unpack_programs() {
     [ "$attempt" = 3 ] && die_with_log "could not get the packages of Prometheus" "see above; then try again" "$log"
     sleep "$attempt"
   done
-  for deb in "$work"/apt/cache/archives/{prometheus,libjs-,fonts-,node-}*.deb; do
+  for deb in "$work"/apt/cache/archives/{prometheus,promtool,libjs-,fonts-,node-}*.deb; do
     [ -e "$deb" ] || continue
     dpkg-deb --fsys-tarfile "$deb" |
       tar -x -C "$work" --exclude=./usr/share/doc --exclude=./usr/share/man --exclude='*/moment-timezone/data' -f - ||

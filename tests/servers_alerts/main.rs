@@ -136,7 +136,7 @@ fn measure(
 }
 
 /// Two masters, a watch on them and a Prometheus that has scraped it.
-fn start(lab: &Lab, webhook: &Webhook) -> (Watch, Monitoring) {
+fn start(lab: &Lab, webhook: &Webhook) -> (Watch, Monitoring, String) {
     lab.idempotent();
     lab.sql("a", TABLES);
     lab.settle();
@@ -148,7 +148,7 @@ fn start(lab: &Lab, webhook: &Webhook) -> (Watch, Monitoring) {
     until("Prometheus has evaluated its rules on a scrape", || {
         !query(&monitoring, "twinlog:findings:new5m").is_empty()
     });
-    (watch, monitoring)
+    (watch, monitoring, listen)
 }
 
 /// What a notification says to a person.
@@ -198,11 +198,39 @@ fn violations(lab: &Lab, webhook: &Webhook) {
     lab.settle();
 }
 
+/// Kills the watch and starts it again: no alert ends, and none begins.
+fn restart(
+    lab: &Lab,
+    webhook: &Webhook,
+    monitoring: &Monitoring,
+    watch: Watch,
+    listen: &str,
+) -> Watch {
+    let firing = || -> BTreeSet<String> {
+        let alerts = query(monitoring, "ALERTS{alertstate=\"firing\"}");
+        alerts.iter().map(|alert| alert["metric"].to_string()).collect()
+    };
+    let (before, told) = (firing(), webhook.notices().len());
+    assert_eq!(before.len(), 3, "two ownership violations and a conflict: {before:?}");
+    drop(watch);
+    let watch = Watch::start(lab, listen);
+    until("the watch is ready again", || get(listen, "/readyz").is_some());
+    // It reads its logs again from the beginning; the store knows what was told.
+    let scraped = "changes(process_start_time_seconds[2m]) > 0
+        and time() - process_start_time_seconds > 4";
+    until("a few scrapes and evaluations have seen the new process", || {
+        !query(monitoring, scraped).is_empty()
+    });
+    assert_eq!(firing(), before);
+    assert_eq!(webhook.notices().len(), told, "{:#?}", &webhook.notices()[told..]);
+    watch
+}
+
 #[test]
 fn every_violation_reaches_the_webhook_in_time_and_a_healed_one_is_resolved() {
     let lab = Lab::pair(Server::MariaDb);
     let webhook = Webhook::start();
-    let (_watch, monitoring) = start(&lab, &webhook);
+    let (watch, monitoring, listen) = start(&lab, &webhook);
     violations(&lab, &webhook);
     let told = webhook.notices();
     let fired: BTreeSet<_> = told.iter().map(|notice| notice.label("alertname")).collect();
@@ -213,6 +241,8 @@ fn every_violation_reaches_the_webhook_in_time_and_a_healed_one_is_resolved() {
     measure(&webhook, "a write heals it", "resolved", "TwinlogDivergenceOpen", &table, || {
         drop(lab.sql("a", "UPDATE shop.account SET balance = 30 WHERE id = 7"));
     });
+
+    let _watch = restart(&lab, &webhook, &monitoring, watch, &listen);
 
     let open = || query(&monitoring, "ALERTS{alertname=\"TwinlogDisconnected\"}");
     assert!(open().is_empty());
