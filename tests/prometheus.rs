@@ -15,6 +15,7 @@ use twinlog::{
     feed::live::DropReason,
     metrics::Metrics,
     model::{Certainty, CommitTime, Finding, FindingId, FindingKind, Node, Nodes, Severity, State},
+    store::Store,
 };
 
 const RUNBOOKS: &str = "https://github.com/twinlog/twinlog/blob/main/docs/runbooks/";
@@ -250,6 +251,37 @@ fn every_alert_has_its_runbook_and_every_runbook_its_alert() {
         }
         assert!(index.contains(&format!("]({name}.md)")), "{name} is in the index");
         assert!(guide.contains(&format!("](runbooks/{name}.md)")), "{name} is in the guide");
+    }
+}
+
+/// The command lines of twinlog's in the pages, as they stand there.
+fn commands() -> BTreeSet<String> {
+    let pages = fs::read_dir(root("docs/runbooks")).unwrap();
+    let text: String =
+        pages.map(|page| fs::read_to_string(page.unwrap().path()).unwrap()).collect();
+    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines = blocks.flat_map(str::lines).map(str::trim);
+    lines.filter(|line| line.starts_with("twinlog ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_runbooks_commands_are_understood() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(&directory.path().join("twinlog.db")).unwrap());
+    fs::write(directory.path().join("twinlog.toml"), "[nodes.a]\n[nodes.b]\n").unwrap();
+    let commands = commands();
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands {
+        let line = command.replace(" ID ", " 0123abcd ").replace("=DIR", "=.");
+        let line = line.replace("--table TABLE", "--table shop.account");
+        let line = line.replacen("twinlog", env!("CARGO_BIN_EXE_twinlog"), 1);
+        let output =
+            Command::new("sh").args(["-c", &line]).current_dir(&directory).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // The store is empty, so many find nothing; but what they ask for is asked for rightly.
+        assert!(!said.contains("try '--help'") && !said.contains("panicked"), "{command}: {said}");
+        let is_list = command.contains("findings list") || command.contains("--all-open");
+        assert!(!is_list || output.status.success(), "{command}: {said}");
     }
 }
 
