@@ -12,7 +12,7 @@ use crate::{
     },
     config::{Config, SchemaFile},
     model::{Finding, Nodes, Severity},
-    report::{Counts, Record, Summary, finding_text, summary_text},
+    report::{Counts, Record, Summary, finding_text, summary_text, terminal::clean_json},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -46,6 +46,7 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         }
     };
     let started = now();
+    let bar = progress_bar(scan.total_bytes(), quiet);
     let mut printer = Printer {
         nodes: scan.nodes().clone(),
         filter,
@@ -58,7 +59,8 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         suppressed: 0,
         printed: 0,
         worst: None,
-        bar: progress_bar(scan.total_bytes(), quiet),
+        shares_terminal: io::stdout().is_terminal() && !bar.is_hidden(),
+        bar,
     };
     printer.open();
     let end = scan.run(&mut printer)?;
@@ -83,7 +85,7 @@ fn progress_bar(bytes: Option<u64>, quiet: bool) -> ProgressBar {
         return ProgressBar::new_spinner().with_style(style);
     };
     let template =
-        "{bar:40} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
+        "{bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
     ProgressBar::new(bytes).with_style(style)
 }
@@ -103,6 +105,8 @@ struct Printer {
     printed: u64,
     worst: Option<Severity>,
     bar: ProgressBar,
+    /// Findings go to the terminal that the bar is on: it makes room for them.
+    shares_terminal: bool,
 }
 
 impl ScanSink for Printer {
@@ -126,7 +130,13 @@ impl ScanSink for Printer {
             }
         };
         self.printed += 1;
-        self.bar.clone().suspend(|| self.print(&text));
+        match self.shares_terminal {
+            true => self.bar.clone().suspend(|| {
+                self.print(&text);
+                self.flush();
+            }),
+            false => self.print(&text),
+        }
     }
 
     fn progress(&mut self, bytes: u64) {
@@ -136,12 +146,19 @@ impl ScanSink for Printer {
 
 impl Printer {
     fn json(&self, finding: &Finding) -> String {
-        serde_json::to_string(&Record::new(finding, &self.nodes)).unwrap_or_default()
+        let json = serde_json::to_string(&Record::new(finding, &self.nodes));
+        clean_json(&json.unwrap_or_default())
     }
 
     fn print(&mut self, text: &str) {
         if self.failed.is_none() {
             self.failed = self.out.write_all(text.as_bytes()).err();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.out.flush().err();
         }
     }
 
@@ -160,11 +177,9 @@ impl Printer {
             Summary::new(coverage, &self.nodes, &self.counts, end.bytes, seconds, incomplete);
         if self.format == Format::Json {
             let summary = serde_json::to_string(&summary).unwrap_or_default();
-            self.print(&format!("\n],\n\"summary\":{summary}}}\n"));
+            self.print(&format!("\n],\n\"summary\":{}}}\n", clean_json(&summary)));
         }
-        if self.failed.is_none() {
-            self.failed = self.out.flush().err();
-        }
+        self.flush();
         if !quiet {
             eprint!("{}", summary_text(&summary));
             if self.suppressed > 0 {

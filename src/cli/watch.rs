@@ -1,7 +1,7 @@
 //! `twinlog watch`.
 
 use super::{
-    Exit,
+    Colours, Exit,
     args::{WatchArgs, WatchFormat},
     complain,
 };
@@ -9,12 +9,12 @@ use crate::{
     app::watch::{WatchError, WatchSink, watch},
     config::Config,
     model::{Finding, Nodes},
-    report::{Record, finding_text},
+    report::{Record, finding_text, terminal::clean_json},
 };
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use tracing_subscriber::EnvFilter;
 
-pub(super) fn run(args: WatchArgs, quiet: bool, colour: bool) -> Exit {
+pub(super) fn run(args: WatchArgs, quiet: bool, colour: Colours) -> Exit {
     let level = match (quiet, args.verbose) {
         (true, _) => "warn",
         (false, true) => "twinlog=debug,info",
@@ -22,7 +22,7 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: bool) -> Exit {
     };
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(colour.stderr)
         .with_target(false)
         .with_env_filter(EnvFilter::new(level))
         .init();
@@ -40,7 +40,7 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: bool) -> Exit {
             return Exit::Incomplete;
         }
     };
-    let mut printer = Printer { format: args.format, colour };
+    let mut printer = Printer { format: args.format, colour: colour.stdout };
     let result = runtime.block_on(watch(config, &mut printer));
     // Streams are in the middle of reading; nobody waits for them.
     runtime.shutdown_background();
@@ -66,7 +66,8 @@ impl WatchSink for Printer {
         let text = match self.format {
             WatchFormat::Text => finding_text(finding, nodes, self.colour),
             WatchFormat::Ndjson => {
-                serde_json::to_string(&Record::new(finding, nodes)).unwrap_or_default()
+                let json = serde_json::to_string(&Record::new(finding, nodes));
+                clean_json(&json.unwrap_or_default())
             }
         };
         if let Err(error) = writeln!(io::stdout(), "{text}") {

@@ -11,6 +11,7 @@ mod repair;
 mod sql;
 mod status;
 mod summary;
+pub mod terminal;
 mod text;
 mod time;
 
