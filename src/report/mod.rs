@@ -1,4 +1,4 @@
-//! Findings and summaries as text and JSON.
+//! Findings and summaries as text, JSON and HTML.
 //!
 //! **Architecture invariant.** `report` is pure: it turns values into text and reads nothing.
 
@@ -6,6 +6,7 @@ mod explain;
 mod explain_text;
 mod listing;
 mod message;
+pub mod page;
 mod record;
 mod repair;
 mod sql;
@@ -19,7 +20,7 @@ pub use explain::{Explanation, Proof, Seen, Step, StreamOrder, StreamView, Trans
 pub use explain_text::explanation_text;
 pub use listing::{Folded, Line, listing_text, record_text};
 pub use message::message;
-pub use record::Record;
+pub use record::{Record, told_json};
 pub use repair::{Refusal, Repair, RowRepair, Script};
 pub use sql::{RowWanted, row_statements};
 pub use status::{OriginState, Shown, Status, StreamState};

@@ -121,6 +121,14 @@ fn certainty(certainty: Certainty) -> &'static str {
     }
 }
 
+/// A value of a record for people: text without its quotes, all else as JSON.
+pub fn told_json(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
 /// By node: the transaction that wrote the row last there, or null.
 fn last_written(finding: &Finding, nodes: &Nodes) -> Option<Value> {
     if finding.last_written.is_empty() {
