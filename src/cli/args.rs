@@ -70,6 +70,7 @@ const WATCH_HELP: &str = "\
 Examples:
   twinlog watch --config twinlog.toml
   twinlog watch --config twinlog.toml --format text
+  twinlog watch --config twinlog.toml --live
 
 Findings go to stdout, the log to stderr; /metrics and /healthz are served on watch.listen.";
 
@@ -130,6 +131,9 @@ pub(super) struct WatchArgs {
     /// How findings are printed
     #[arg(long, default_value = "ndjson")]
     pub(super) format: WatchFormat,
+    /// Show streams and findings on the terminal, redrawn as things change; q ends it
+    #[arg(long, conflicts_with = "format")]
+    pub(super) live: bool,
     /// Say more in the log
     #[arg(long, short)]
     pub(super) verbose: bool,

@@ -4,6 +4,7 @@ mod args;
 mod explain;
 mod findings;
 mod findings_args;
+mod live;
 mod scan;
 mod schema;
 mod watch;

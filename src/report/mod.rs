@@ -5,6 +5,7 @@
 mod explain;
 mod explain_text;
 mod listing;
+pub mod live;
 mod message;
 pub mod page;
 mod record;

@@ -5,4 +5,5 @@ pub mod lab;
 pub mod logs;
 pub mod random;
 pub mod recorded;
+pub mod terminal;
 pub mod watcher;
