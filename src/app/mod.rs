@@ -9,6 +9,7 @@ mod judge;
 mod keep;
 pub mod repair;
 pub mod scan;
+pub mod scan_report;
 pub mod schema;
 pub mod sources;
 mod told;

@@ -59,6 +59,7 @@ Examples:
   twinlog scan a=/var/lib/mysql-a b=/var/lib/mysql-b
   twinlog scan --config twinlog.toml a=/backup/a 'b=/backup/b/mysql-bin.0000*.zst'
   twinlog scan --format ndjson --kind write_conflict a=DIR b=DIR | jq .message
+  twinlog scan --report report.html --format ndjson a=DIR b=DIR > findings.ndjson
 
 Exit codes:
   0  nothing at or above --fail-on
@@ -112,6 +113,9 @@ pub(super) struct ScanArgs {
     /// How findings are printed
     #[arg(long, default_value = "text")]
     pub(super) format: Format,
+    /// Also write a report, one HTML file, with the values of the rows
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
     /// Only these kinds of findings
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
     pub(super) kind: Vec<FindingKind>,

@@ -9,9 +9,10 @@ use crate::{
     app::{
         filter::{Fate, Filter},
         scan::{Scan, ScanEnd, ScanError, ScanInput, ScanSink},
+        scan_report::ScanReportFile,
     },
     config::{Config, SchemaFile},
-    model::{Finding, Nodes, Severity},
+    model::{Finding, NodeIndex, Nodes, Severity, Transaction},
     report::{Counts, Record, Summary, finding_text, summary_text, terminal::clean_json},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,16 +36,25 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
-    let filter = Filter::new(args.kind, &args.table, &config.suppress)?;
     let schema = args.schema.as_deref().map(SchemaFile::load).transpose()?;
+    let mut report =
+        args.report.map(|path| ScanReportFile::new(path, &args.kind, &args.table)).transpose()?;
+    let filter = Filter::new(args.kind, &args.table, &config.suppress)?;
+    let named = args.sources.clone();
     let scan = match Scan::prepare(ScanInput { sources: args.sources, config, schema }) {
         Ok(scan) => scan,
         Err(ScanError::Usage(error)) => anyhow::bail!(error),
         Err(ScanError::Feed(error)) => {
             complain(&error);
+            if let Some(report) = report {
+                tell(report.write_unread(error.to_string()));
+            }
             return Ok(Exit::Incomplete);
         }
     };
+    if let Some(report) = &mut report {
+        report.begin(&scan, &named)?;
+    }
     let started = now();
     let bar = progress_bar(scan.total_bytes(), quiet);
     let mut printer = Printer {
@@ -61,12 +71,18 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         worst: None,
         shares_terminal: io::stdout().is_terminal() && !bar.is_hidden(),
         bar,
+        report,
     };
     printer.open();
     let end = scan.run(&mut printer)?;
     printer.bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     Ok(printer.close(end, seconds, quiet, args.fail_on.severity()))
+}
+
+/// Tells what went wrong with the report; true when nothing did.
+fn tell(written: anyhow::Result<()>) -> bool {
+    written.inspect_err(|error| complain(error)).is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock of the summary")]
@@ -107,6 +123,7 @@ struct Printer {
     bar: ProgressBar,
     /// Findings go to the terminal that the bar is on: it makes room for them.
     shares_terminal: bool,
+    report: Option<ScanReportFile>,
 }
 
 impl ScanSink for Printer {
@@ -121,6 +138,9 @@ impl ScanSink for Printer {
         }
         *self.counts.entry((finding.kind, finding.severity)).or_default() += 1;
         self.worst = self.worst.max(Some(finding.severity));
+        if let Some(report) = &mut self.report {
+            report.finding(finding);
+        }
         let text = match self.format {
             Format::Text => finding_text(finding, &self.nodes, self.colour) + "\n",
             Format::Ndjson => self.json(finding) + "\n",
@@ -136,6 +156,12 @@ impl ScanSink for Printer {
                 self.flush();
             }),
             false => self.print(&text),
+        }
+    }
+
+    fn transaction(&mut self, stream: NodeIndex, transaction: &Transaction) {
+        if let Some(report) = &mut self.report {
+            report.transaction(stream, transaction);
         }
     }
 
@@ -171,7 +197,7 @@ impl Printer {
     /// Prints the end and tells how the scan ended.
     fn close(mut self, end: ScanEnd, seconds: f64, quiet: bool, fail_on: Severity) -> Exit {
         let incomplete: Vec<String> = end.errors.iter().map(ToString::to_string).collect();
-        let is_whole = incomplete.is_empty();
+        let mut is_whole = incomplete.is_empty();
         let coverage = end.verifier.coverage();
         let summary =
             Summary::new(coverage, &self.nodes, &self.counts, end.bytes, seconds, incomplete);
@@ -187,6 +213,9 @@ impl Printer {
             }
         } else {
             summary.incomplete.iter().for_each(|line| complain(line));
+        }
+        if let Some(report) = self.report.take() {
+            is_whole &= tell(report.write(&summary, &end, self.suppressed));
         }
         match &self.failed {
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Incomplete,

@@ -89,10 +89,15 @@ pub fn padded(text: &str, width: usize) -> String {
 
 /// Words in lines of at most `width` columns; a word that is longer is broken.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let (mut lines, mut line, mut taken) = (Vec::new(), String::new(), 0);
+    wrapped_after(0, text, width)
+}
+
+/// The same, where the first line is `taken` columns shorter.
+fn wrapped_after(mut taken: usize, text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split(' ') {
         let follows = !line.is_empty();
-        if follows && taken + 1 + columns(word) > width {
+        if taken > 0 && taken + usize::from(follows) + columns(word) > width {
             lines.push(std::mem::take(&mut line));
             taken = 0;
         } else if follows {
@@ -116,11 +121,13 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
 /// Adds a paragraph of at most [`COLUMNS`] columns, its first line after `first`, the others after
 /// `rest`. What the text has of a terminal's commands is escaped.
 pub fn add_paragraph(out: &mut String, first: &str, rest: &str, text: &str) {
-    let width = COLUMNS - columns(first).max(columns(rest));
-    let mut start = first;
-    for line in clean_lines(text).lines().flat_map(|line| wrapped(line, width)) {
-        let _ = writeln!(out, "{start}{}", line.trim_end());
-        start = rest;
+    let width = COLUMNS - columns(rest);
+    let (mut start, mut taken) = (first, columns(first).saturating_sub(columns(rest)));
+    for line in clean_lines(text).lines() {
+        for part in wrapped_after(std::mem::take(&mut taken), line, width) {
+            let _ = writeln!(out, "{}", format!("{start}{part}").trim_end());
+            start = rest;
+        }
     }
 }
 
@@ -179,5 +186,8 @@ mod tests {
         assert!(text.starts_with("- long word"), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("    ")), "{text}");
         assert!(text.lines().all(|line| columns(line) <= COLUMNS), "{text}");
+        text.clear();
+        add_paragraph(&mut text, "HEAD: ", "  ", &format!("{} x", "y".repeat(97)));
+        assert_eq!(text, format!("HEAD:\n  {}\n  x\n", "y".repeat(97)));
     }
 }

@@ -77,19 +77,17 @@ pub fn summary_text(summary: &Summary) -> String {
         );
         add_paragraph(&mut text, "  ", "    ", &line);
     }
-    let judged = summary.rows_judged;
-    let percent = match summary.rows_seen {
-        0 => 100.0,
-        seen => judged as f64 * 100.0 / seen as f64,
-    };
-    let _ = writeln!(text, "judged {judged} of {} rows ({percent:.2} %)", summary.rows_seen);
+    let (judged, seen) = (summary.rows_judged, summary.rows_seen);
+    let _ = writeln!(text, "judged {judged} of {seen} rows ({} %)", summary.percent_judged());
     for (reason, count) in &summary.not_judged {
         let _ = writeln!(text, "  not judged, {reason}: {count}");
     }
     if summary.findings.is_empty() {
         let _ = writeln!(text, "no findings");
     }
-    for finding in &summary.findings {
+    let mut findings: Vec<_> = summary.findings.iter().collect();
+    findings.sort_by_key(|of| std::cmp::Reverse(severity_rank(of["severity"].as_str())));
+    for finding in findings {
         let word = |field: &str| finding[field].as_str().unwrap_or("").to_owned();
         let _ = writeln!(text, "  {} {}: {}", word("severity"), word("kind"), finding["count"]);
     }
@@ -97,6 +95,12 @@ pub fn summary_text(summary: &Summary) -> String {
         add_paragraph(&mut text, "NOT VERIFIED WHOLE: ", "  ", line);
     }
     text
+}
+
+/// The worse, the higher.
+pub(super) fn severity_rank(severity: Option<&str>) -> usize {
+    const WORDS: [Option<&str>; 3] = [Some("info"), Some("warning"), Some("critical")];
+    WORDS.iter().position(|word| *word == severity).unwrap_or(0)
 }
 
 #[cfg(test)]

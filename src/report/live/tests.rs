@@ -109,7 +109,8 @@ fn streams_and_findings_are_on_one_screen() {
         &[
             "twinlog watch  twinlog.toml  ready, up 3 h",
             "q ends",
-            "a    11.8.9-MariaDB-log     connected  a-bin.000001:2638 0.3 s      3        3 min ago",
+            "a    11.8.9-MariaDB-log     connected  a-bin.000001:2638 0.3 s ",
+            " 3        3 min ago",
             "of b: 14 transactions, last 2-2-14, 12 s ago",
             "Findings: 1 replication_loop",
             "18:01:14 CRITICAL replication_loop",

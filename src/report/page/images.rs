@@ -12,6 +12,8 @@ use serde_json::Value;
 const ROWS_MAX: usize = 20;
 /// Letters of a value that are shown: a BLOB is no reading.
 const VALUE_LETTERS: usize = 400;
+/// Letters of a statement that are shown: one may insert a thousand rows.
+const STATEMENT_LETTERS: usize = 4_000;
 
 /// Each transaction with its statement and its rows, streams side by side.
 pub fn images(of: &Explanation) -> Markup {
@@ -57,7 +59,11 @@ fn statements(transaction: &TransactionView) -> Markup {
     if wrote.is_empty() {
         wrote = read.statements.iter().map(|statement| &**statement).collect();
     }
-    html! { @for statement in wrote.iter().take(ROWS_MAX) { pre { code { (statement) } } } }
+    html! {
+        @for statement in wrote.iter().take(ROWS_MAX) {
+            pre tabindex="0" { code { (shortened(statement, STATEMENT_LETTERS)) } }
+        }
+    }
 }
 
 fn notes(transaction: &TransactionView) -> Markup {
@@ -155,7 +161,7 @@ fn cell(value: Option<&Value>, changed: bool, differs: bool) -> Markup {
             @match value {
                 None => "",
                 Some(Value::Null) => span.faint { "NULL" },
-                Some(value) => (shortened(&told_json(value))),
+                Some(value) => (shortened(&told_json(value), VALUE_LETTERS)),
             }
             @if changed { " *" }
             @if differs { " !" }
@@ -163,9 +169,9 @@ fn cell(value: Option<&Value>, changed: bool, differs: bool) -> Markup {
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.chars().count() > VALUE_LETTERS {
-        true => text.chars().take(VALUE_LETTERS).chain(['…']).collect(),
+fn shortened(text: &str, letters: usize) -> String {
+    match text.chars().count() > letters {
+        true => text.chars().take(letters).chain(['…']).collect(),
         false => text.to_owned(),
     }
 }
