@@ -5,7 +5,7 @@
 //! is something to do. Where the store fails, findings wait until it works again; past
 //! [`WAITING_MAX`] they are told without being kept, for an alarm is worth more than its memory.
 
-use super::watch::WatchSink;
+use super::watch::{WatchSink, now};
 use crate::{
     config::WatchConfig,
     engine::Report,
@@ -19,10 +19,10 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tracing::{error, info};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -53,7 +53,39 @@ pub(super) struct Keeper {
     failing: bool,
     committed_at: Instant,
     pruned_at: Option<Instant>,
+    shown: Shown,
 }
+
+/// How pages learn of what is told.
+pub(super) struct Shown {
+    /// Where no store is configured: a store in memory for the newest findings.
+    pub(super) memory: Option<Arc<Mutex<Store>>>,
+    /// Counts up whenever findings are told.
+    pub(super) news: watch::Sender<u64>,
+}
+
+/// Findings that pages show where no store is configured; about 2 KB each.
+pub(super) const MEMORY_MAX: usize = 10_000;
+
+impl Shown {
+    /// Takes in a finding that no store keeps.
+    fn put(&self, finding: &Finding, nodes: &Nodes) {
+        let Some(memory) = &self.memory else { return };
+        let mut store = memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let findings = vec![stored(finding, nodes)];
+        let put = store.commit(&Batch { now: now().micros, findings, ..Batch::default() });
+        let kept = put.and_then(|_| match *self.news.borrow() % MEMORY_PRUNE {
+            0 => store.keep_newest(MEMORY_MAX),
+            _ => Ok(()),
+        });
+        if let Err(error) = kept {
+            error!("the pages do not show finding {}: {error}", finding.id);
+        }
+    }
+}
+
+/// Findings from one look for old ones in memory to the next.
+const MEMORY_PRUNE: u64 = 500;
 
 impl Keeper {
     pub(super) fn new(
@@ -61,6 +93,7 @@ impl Keeper {
         config: &WatchConfig,
         nodes: Nodes,
         metrics: Arc<Metrics>,
+        shown: Shown,
     ) -> Keeper {
         let keep = i64::try_from(config.retention.as_micros()).ok().filter(|keep| *keep > 0);
         let now = Instant::now();
@@ -76,6 +109,7 @@ impl Keeper {
             // The first finding waits for nothing.
             committed_at: now.checked_sub(CHECKPOINT_PACE).unwrap_or(now),
             pruned_at: None,
+            shown,
         }
     }
 
@@ -214,12 +248,13 @@ impl Keeper {
     }
 
     fn tell(&self, finding: &Finding, first: bool, sink: &mut impl WatchSink) {
-        self.metrics.told(finding, first, super::watch::now());
+        self.metrics.told(finding, first, now());
+        self.shown.put(finding, &self.nodes);
+        self.shown.news.send_modify(|news| *news += 1);
         sink.finding(finding, &self.nodes);
     }
 }
 
-/// A finding as the store keeps it.
 /// The form of a ledger row's body: the JSON object `last_written` of its finding.
 const LEDGER_FORM: u32 = 1;
 
@@ -239,6 +274,7 @@ fn ledger_row(finding: &Finding, nodes: &Nodes) -> Option<(LedgerRow, bool)> {
     Some((row, finding.state != State::Healed))
 }
 
+/// A finding as the store keeps it.
 fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
     let record = Record::new(finding, nodes);
     StoredFinding {
@@ -319,7 +355,8 @@ mod tests {
     fn keeper(path: Option<&Path>) -> Keeper {
         let metrics = Arc::new(Metrics::new(&nodes(), [].into_iter(), [].into_iter()).unwrap());
         let store = path.map(|path| Store::open(path).unwrap());
-        Keeper::new(store, &WatchConfig::default(), nodes(), metrics)
+        let shown = Shown { memory: None, news: watch::Sender::new(0) };
+        Keeper::new(store, &WatchConfig::default(), nodes(), metrics, shown)
     }
 
     fn place() -> (TempDir, PathBuf) {

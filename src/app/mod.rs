@@ -2,16 +2,20 @@
 
 mod alive;
 mod board;
+mod desk;
 pub mod explain;
 pub mod filter;
 pub mod findings;
+pub mod health;
 mod judge;
 mod keep;
+mod pages;
 pub mod repair;
 pub mod scan;
 pub mod scan_report;
 pub mod schema;
 pub mod sources;
 mod told;
+pub mod until;
 pub mod watch;
 mod watch_start;

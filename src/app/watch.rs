@@ -5,8 +5,9 @@ use super::{
     board::Board,
     filter::{Fate, Filter},
     judge::{Known, verifier},
-    keep::Keeper,
-    watch_start::{check_ids, keep_known, learn, live_options, report_facts},
+    keep::{Keeper, Shown},
+    pages::Pages,
+    watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
 use crate::{
     binlog::event,
@@ -109,11 +110,13 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     }
     let nodes = Nodes::new(nodes);
     check_ids(&nodes, &config)?;
-    let mut judge = Judge::new(&config, nodes, &facts, filter, store)?;
+    let token = watch_start::token(&config)?;
+    let pages = Pages::open(&config, token.as_ref())?;
+    let mut judge = Judge::new(&config, nodes, &facts, filter, store, pages.shown())?;
     judge.note_settings(&facts, sink);
     let statuses = judge.follow_all(options, known);
-    let _server = tokio::spawn(http::serve(listener, judge.shared(statuses)));
-    info!(address = %listen, "serving /metrics and /healthz");
+    let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
+    info!("status page at http://{listen}/, metrics at http://{listen}/metrics");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(anyhow::Error::from)?;
     tokio::select! {
@@ -189,6 +192,7 @@ impl Judge {
         facts: &[ServerFacts],
         filter: Filter,
         store: Option<Store>,
+        shown: Shown,
     ) -> Result<Self, WatchError> {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(&nodes, reasons, event::kind_names());
@@ -196,7 +200,7 @@ impl Judge {
         let board = Board::new(&nodes, facts);
         Ok(Judge {
             verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX))?,
-            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone()),
+            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), shown),
             nodes,
             inputs: Vec::new(),
             metrics,
@@ -241,7 +245,7 @@ impl Judge {
     }
 
     /// What HTTP reads.
-    fn shared(&self, statuses: Vec<Arc<StreamStatus>>) -> Shared {
+    fn shared(&self, statuses: Vec<Arc<StreamStatus>>, pages: Pages) -> Shared {
         let names: Vec<String> = self.nodes.iter().map(|(_, node)| node.name.clone()).collect();
         let metrics = self.metrics.clone();
         let refresh = move || {
@@ -260,6 +264,10 @@ impl Judge {
             refresh: Arc::new(refresh),
             ready: self.ready.clone(),
             status: self.board.snapshots(),
+            findings: pages.findings,
+            news: pages.news,
+            desk: pages.desk,
+            access: pages.access,
         }
     }
 

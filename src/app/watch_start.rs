@@ -7,7 +7,7 @@ use super::{
     watch::WatchError,
 };
 use crate::{
-    config::{Config, NodeConfig, Start},
+    config::{Config, NodeConfig, PasswordSource, Secret, Start},
     feed::live::{LiveOptions, LiveStart, ServerFacts, table_schemas},
     model::{Node, Nodes},
 };
@@ -146,4 +146,22 @@ pub(super) async fn keep_known(options: LiveOptions, known: Known, stale: Arc<No
         }
         tokio::time::sleep(ASK_AGAIN_AFTER).await;
     }
+}
+
+/// The token that pages ask for, if there is one.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn token(config: &Config) -> Result<Option<Secret>, WatchError> {
+    let Some(path) = &config.watch.token_file else {
+        if !config.watch.listen.ip().is_loopback() {
+            warn!(
+                "watch.listen is not loopback and there is no watch.token_file: the pages are \
+                 closed, metrics and health checks are open"
+            );
+        }
+        return Ok(None);
+    };
+    let token = PasswordSource::File(path.clone()).read();
+    token.map(Some).map_err(|error| WatchError::Usage(format!("watch.token_file: {error}")))
 }

@@ -47,6 +47,9 @@ pub(super) enum Command {
     /// Write keys and columns of all tables, for scans without a server
     #[command(after_help = SCHEMA_HELP)]
     Schema(SchemaArgs),
+    /// Ask a watch whether it is well, as a container's health check does
+    #[command(after_help = HEALTH_HELP)]
+    Health(HealthArgs),
 }
 
 const HELP: &str = "\
@@ -91,6 +94,23 @@ Examples:
   twinlog scan --schema schema.json a=/backup/a b=/backup/b
 
 The accounts need SELECT on the tables. Nodes that define a table differently each have an entry.";
+
+const HEALTH_HELP: &str = "\
+Examples:
+  twinlog health
+  twinlog health --url http://127.0.0.1:9477/healthz
+
+Exit codes:
+  0  the answer is a 2xx
+  1  any other answer, or none within 2 seconds
+  2  no such URL";
+
+#[derive(clap::Args, Debug)]
+pub(super) struct HealthArgs {
+    /// What to ask; plain HTTP
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9477/readyz")]
+    pub(super) url: String,
+}
 
 #[derive(clap::Args, Debug)]
 pub(super) struct SchemaArgs {

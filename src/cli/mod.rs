@@ -4,6 +4,7 @@ mod args;
 mod explain;
 mod findings;
 mod findings_args;
+mod health;
 mod live;
 mod scan;
 mod schema;
@@ -24,6 +25,8 @@ enum Exit {
     Clean,
     /// Findings at or above it.
     Findings,
+    /// A watch that is not well, or does not answer.
+    Unwell,
     /// Wrong usage or configuration.
     Usage,
     /// The input could not be verified whole; wins over findings.
@@ -34,7 +37,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(match exit {
             Exit::Clean => 0,
-            Exit::Findings => 1,
+            Exit::Findings | Exit::Unwell => 1,
             Exit::Usage => 2,
             Exit::Incomplete => 3,
         })
@@ -50,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Findings { command } => findings::run(command, args.quiet, colour.stdout),
         Command::Watch(watch) => watch::run(watch, args.quiet, colour),
         Command::Schema(schema) => schema::run(&schema, args.quiet),
+        Command::Health(health) => health::run(&health, args.quiet),
     };
     exit.into()
 }

@@ -10,12 +10,15 @@
 
 mod error;
 mod lock;
+mod memory;
+mod page;
 mod query;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 pub use error::StoreError;
+pub use page::{KindCount, Listed, PageQuery, TableCount};
 pub use query::{After, Kept, Query};
 
 use crate::model::{Certainty, FindingKind, Outcome, Severity, State};

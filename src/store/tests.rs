@@ -249,7 +249,7 @@ fn a_page_of_many_is_read_through_the_index() {
     let after = Some(After { last_seen: 20, id: "x".to_owned() });
     for query in [Query::default(), Query { after, ..Query::default() }] {
         let plan = store.plan(&query);
-        assert!(plan.contains("findings_by_time"), "{plan}");
+        assert!(plan.contains("findings_listed"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "sorted by the index: {plan}");
         assert_eq!(plan.contains("SEARCH f"), query.after.is_some(), "{plan}");
     }

@@ -1,5 +1,6 @@
 //! What integration tests share.
 
+pub mod dashboards;
 pub mod keys;
 pub mod lab;
 pub mod logs;

@@ -55,13 +55,14 @@ pub fn finding_page(of: &FindingPage<'_>) -> Markup {
                 p { (word("message")) }
                 p.tags {
                     span class={ "tag " (word("severity")) } { (word("severity")) }
-                    (state_tag(word("state")))
+                    (state_tag(word("state"), word("severity")))
                     span.tag { (word("certainty")) }
                     @if !word("outcome").is_empty() { span.tag { "outcome: " (word("outcome")) } }
                     @if !word("cause").is_empty() { span.tag { "cause: " (word("cause")) } }
                 }
             }
-            (noted(of.record))
+            (owner(of.record))
+            @if let Some(note) = &of.note { (noted(of.record, note)) }
             @if !advice(word("kind")).is_empty() {
                 h2 { "What to do" }
                 ol.steps { @for step in advice(word("kind")) { li { (step) } } }
@@ -77,19 +78,51 @@ pub fn finding_page(of: &FindingPage<'_>) -> Markup {
         (commands(of))
         @if let Some(note) = &of.note { (note_form(word("id"), note)) }
         h2 { "Everything known" }
+        @let group = super::Filter { group: Some(word("group").to_owned()), states: Vec::new(), ..super::Filter::default() };
+        p { a href=(group.address()) { "All findings of its group" } ": of the same kind, table and transactions." }
         div id="facts" data-live { (facts(of)) }
     }
 }
 
-fn noted(record: &Value) -> Markup {
+/// Who may write it, and which rule says so.
+fn owner(record: &Value) -> Markup {
+    let names = record["owner"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let names: Vec<&str> = names.collect();
+    let rule = &record["rule"];
+    html! {
+        @if record["owner"].is_array() {
+            p.card {
+                "Owner: " strong { (if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }) }
+                ", by "
+                @match rule["number"].as_u64() {
+                    Some(number) => { "ownership rule " (number) ": " span.mono { (tables(&rule["tables"])) } },
+                    None => "defaults.unlisted_tables",
+                }
+                @if record["change"] == "moves" { ". The write moves the row to another owner" }
+                "."
+            }
+        }
+    }
+}
+
+fn tables(tables: &Value) -> String {
+    let names = tables.as_array().into_iter().flatten().filter_map(Value::as_str);
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Who has taken note of it, and a way to take that back.
+fn noted(record: &Value, form: &NoteForm<'_>) -> Markup {
     let note = &record["acknowledgement"];
     html! {
         @if note.is_object() {
-            p.card {
-                "Acknowledged by " strong { (note["by"].as_str().unwrap_or_default()) } " at "
-                (told_time(note["at"].as_str().unwrap_or_default())) ": "
-                (note["why"].as_str().unwrap_or_default())
-                @if let Some(until) = note["until"].as_str() { " (until " (told_time(until)) ")" }
+            form.note.card method="post" action={ "/findings/" (record["id"].as_str().unwrap_or_default()) "/withdraw" } {
+                p {
+                    "Acknowledged by " strong { (note["by"].as_str().unwrap_or_default()) } " at "
+                    (told_time(note["at"].as_str().unwrap_or_default())) ": "
+                    (note["why"].as_str().unwrap_or_default())
+                    @if let Some(until) = note["until"].as_str() { " (until " (told_time(until)) ")" }
+                }
+                @if form.mistake.is_none() { button type="submit" { "Take the note back" } }
             }
         }
     }
@@ -169,7 +202,7 @@ fn commands(of: &FindingPage<'_>) -> Markup {
 fn note_form(id: &str, note: &NoteForm<'_>) -> Markup {
     html! {
         h2 id="note" { "Take note of it" }
-        p.faint { "An acknowledged finding is not open any more, on this page and for the counts above it. It is told all the same when it changes." }
+        p.faint { "An acknowledged finding is not counted as open. It is told again when it changes." }
         @if let Some(mistake) = note.mistake { p.tag.warning role="alert" { (mistake) } }
         form.note method="post" action={ "/findings/" (id) "/acknowledge" } {
             label { "Your name" input name="by" required autocomplete="username" size="16"; }

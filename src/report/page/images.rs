@@ -141,15 +141,17 @@ fn column_row(widest: &Change, views: &[(&StreamView, Option<Change>)], column: 
             @for (_, change) in views {
                 @let (before, after) = (shown(change, false), shown(change, true));
                 @let both = change.as_ref().is_some_and(|c| c.before.is_some() && c.after.is_some());
-                (cell(before.as_ref(), false, before_differs))
-                (cell(after.as_ref(), both && before != after, after_differs))
+                @let has = |after: bool| change.as_ref().is_some_and(|c| if after { c.after.is_some() } else { c.before.is_some() });
+                (cell(before.as_ref(), has(false), false, before_differs))
+                (cell(after.as_ref(), has(true), both && before != after, after_differs))
             }
         }
     }
 }
 
-/// A value, with its marks in letters too: colours alone tell nothing to many.
-fn cell(value: Option<&Value>, changed: bool, differs: bool) -> Markup {
+/// A value, with its marks in letters too: colours alone tell nothing to many. Without `has_row`
+/// there is no row at all; without a value the image leaves the column out.
+fn cell(value: Option<&Value>, has_row: bool, changed: bool, differs: bool) -> Markup {
     let class = match (value, changed, differs) {
         (_, _, true) => "differs",
         (_, true, _) => "changed",
@@ -159,7 +161,8 @@ fn cell(value: Option<&Value>, changed: bool, differs: bool) -> Markup {
     html! {
         td class=(class) {
             @match value {
-                None => "",
+                None if has_row => span.faint { "not in the log" },
+                None => span.faint { "no row" },
                 Some(Value::Null) => span.faint { "NULL" },
                 Some(value) => (shortened(&told_json(value), VALUE_LETTERS)),
             }

@@ -192,7 +192,7 @@ fn row(of: &ListedFinding, links: Links) -> Markup {
                 (of.message)
                 @if of.folded > 0 { " " (folded(of, links)) }
             }
-            td { (state_tag(&of.state)) }
+            td { (state_tag(&of.state, &of.severity)) }
             td { (told_time(&of.last_seen)) }
         }
     }
@@ -210,11 +210,12 @@ fn folded(of: &ListedFinding, links: Links) -> Markup {
     }
 }
 
-pub(super) fn state_tag(state: &str) -> Markup {
+/// A state; an open one as bad as its finding.
+pub(super) fn state_tag(state: &str, severity: &str) -> Markup {
     let class = match state {
-        "open" => "tag critical",
-        "healed" => "tag good",
-        _ => "tag",
+        "open" => format!("tag {severity}"),
+        "healed" => "tag good".to_owned(),
+        _ => "tag".to_owned(),
     };
     html! { span class=(class) { (state) } }
 }

@@ -101,7 +101,7 @@ fn row(group: &Group) -> Markup {
                     }
                 }
             }
-            td { (state_tag(word(record, "state"))) }
+            td { (state_tag(word(record, "state"), word(record, "severity"))) }
             td { (told_time(word(record, "last_seen"))) }
         }
     }
@@ -131,7 +131,7 @@ pub fn evidence_section(of: &Explanation) -> String {
             p { (word(record, "message")) }
             p.tags {
                 span class={ "tag " (word(record, "severity")) } { (word(record, "severity")) }
-                (state_tag(word(record, "state")))
+                (state_tag(word(record, "state"), word(record, "severity")))
                 span.tag { (word(record, "certainty")) }
                 @for field in ["outcome", "cause", "reason"] {
                     @let text = word(record, field);
@@ -141,7 +141,7 @@ pub fn evidence_section(of: &Explanation) -> String {
             }
             (lanes(of))
             @if !of.transactions.is_empty() {
-                details { summary { "The rows, as each stream has them" } (images(of)) }
+                details open { summary { "The rows, as each stream has them" } (images(of)) }
             }
             @if !of.proofs.is_empty() {
                 details {

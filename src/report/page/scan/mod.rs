@@ -259,7 +259,11 @@ fn span(summary: &Summary) -> Option<(&str, &str)> {
 /// `a-bin.000001 to a-bin.000009, 9 files, 12.3 MB`.
 fn files_text(files: &[(String, u64)]) -> String {
     let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
-    let size = format!("{:.1} MB on disk", bytes as f64 / 1e6);
+    let size = match bytes {
+        0..1_000_000 => format!("{:.1} kB on disk", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB on disk", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB on disk", bytes as f64 / 1e9),
+    };
     match files {
         [] => "no files".to_owned(),
         [(only, _)] => format!("{only}, {size}"),
