@@ -265,6 +265,18 @@ fn links_to_findings_name_labels_that_the_query_keeps() {
 }
 
 #[test]
+fn the_documentation_has_every_panel_in_its_own_words() {
+    let page = include_str!("../docs/grafana.md");
+    let missing = panels().into_iter().filter(|panel| {
+        let word = |field: &str| panel.json[field].as_str().unwrap_or_default().to_owned();
+        let row = format!("| {} | {} | {} |", panel.id(), word("title"), word("description"));
+        !page.lines().any(|line| line == row)
+    });
+    let missing: Vec<_> = missing.map(|panel| panel.name()).collect();
+    assert!(missing.is_empty(), "docs/grafana.md has no row, or another one, of {missing:#?}");
+}
+
+#[test]
 fn panels_that_may_be_empty_are_there() {
     for (dashboard, id, why) in EMPTY_WHILE_ALL_IS_WELL {
         let is_this = |panel: &Panel| panel.dashboard == dashboard && panel.id() == id;
