@@ -141,7 +141,7 @@ fn untold(panel: &Panel) -> Vec<&'static str> {
         (has(&json["title"]), "a title"),
         (json["description"].as_str().is_some_and(|text| text.len() > 20), "a description"),
         (has(unit), "a unit"),
-        (json["type"] == "heatmap" || has(&defaults["noValue"]), "words for no data"),
+        (has(&defaults["noValue"]), "words for no data"),
         (limited || limits, "limits"),
         (json["datasource"]["uid"] == "${datasource}", "the data source's variable"),
         (json["targets"].as_array().is_some_and(|targets| !targets.is_empty()), "a query"),
