@@ -358,7 +358,7 @@ def pair():
 
 
 def plain(made) -> dict:
-    """A dashboard as Grafana writes it: the library gives every variable what only intervals have."""
+    """A dashboard without what the library gives every variable and only intervals have."""
     dashboard = json.loads(json.dumps(made.build(), cls=JSONEncoder))
     for variable in dashboard["templating"]["list"]:
         for field in ("auto", "auto_min", "auto_count"):
