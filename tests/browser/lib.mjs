@@ -75,7 +75,7 @@ export async function open(browser, address, options = {}) {
   const base = new URL(address)
   const { scheme = 'light', javascript = true, width = 1280, height = 800 } = options
   const page = await browser.newPage()
-  page.setDefaultTimeout(options.timeout ?? 20_000)
+  page.setDefaultTimeout(options.timeout ?? 60_000)
   page.told = { console: [], errors: [], requests: [], foreign: [], failed: [], status: null }
   watch(page, base)
   await page.setRequestInterception(true)
