@@ -150,7 +150,9 @@ fn axes(of: &Timeline, most: u64) -> Markup {
         @for label in 0..labels {
             @let bar = label * of.bars.len() / labels;
             @let begin = of.begin(bar);
-            text.faint x=(left(of, bar)) y=(HEIGHT - 6) { (begin.get(..letters).unwrap_or_default()) }
+            text.faint x=(left(of, bar)) y=(HEIGHT - 6) {
+                (begin.get(..letters).unwrap_or_default())
+            }
         }
     }
 }
