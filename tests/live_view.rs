@@ -43,7 +43,7 @@ fn a_violation_is_on_the_screen_at_once_and_q_gives_the_terminal_back() {
     });
     assert!(live.screen().alternate_screen());
     lab.sql("a", "INSERT INTO t.x VALUES (7, 'first')");
-    live.wait_until(LIMIT, "what b has shown of a", |seen| seen.contains("of a: 1 transactions"));
+    live.wait_until(LIMIT, "what b has shown of a", |seen| seen.contains("of a: 1 transaction,"));
     live.wait_until(LIMIT, "an age that grows by itself", |seen| seen.contains(", 3 s ago"));
     live.wait_until(LIMIT, "another age", |seen| seen.contains(", 4 s ago"));
 

@@ -62,6 +62,7 @@ fn list(args: &ListArgs, quiet: bool, colour: bool) -> Result<Exit, FindingsErro
             let lines = lines(&source, &wanted, args.all)?;
             let shown = &lines[..lines.len().min(limit)];
             let printed = out.write_all(listing_text(shown, colour).as_bytes());
+            let printed = printed.and_then(|()| out.flush());
             if !quiet {
                 let left = lines.len() - shown.len();
                 let lines = if shown.len() == 1 { "line" } else { "lines" };

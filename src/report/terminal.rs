@@ -34,6 +34,19 @@ pub fn clean_lines(text: &str) -> String {
     text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }
 
+/// Lines, with their tabs, without what a terminal would obey: for text that is no terminal's, and
+/// may be printed on one.
+pub fn clean_text(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_odd(c) && !matches!(c, '\n' | '\t') {
+            true => clean.extend(c.escape_default()),
+            false => clean.push(c),
+        }
+    }
+    clean
+}
+
 /// JSON of the same value without what a terminal would obey.
 pub fn clean_json(json: &str) -> String {
     let mut clean = String::with_capacity(json.len());
@@ -140,6 +153,7 @@ mod tests {
         assert_eq!(clean("a\x1b[2J\u{9b}\x7f\n"), "a\\u{1b}[2J\\u{9b}\\u{7f}\\n");
         assert_eq!(clean("\u{202e}evil\u{2028}"), "\\u{202e}evil\\u{2028}");
         assert_eq!(clean_lines("a\r\nb"), "a\\r\nb");
+        assert_eq!(clean_text("a\t\x1b\nb"), "a\t\\u{1b}\nb");
         assert_eq!(clean("é 漢 שלום"), "é 漢 שלום");
     }
 

@@ -20,8 +20,8 @@ use ratatui::{
 const SERVER_WIDTH: usize = 22;
 /// Columns of a stream's state: `connecting`.
 const STATE_WIDTH: usize = 10;
-/// Columns of an age: `59 min ago`.
-const AGE_WIDTH: usize = 10;
+/// Columns of an age: `119 min ago`.
+const AGE_WIDTH: usize = 11;
 /// Columns of a number of transactions.
 const COUNT_WIDTH: usize = 8;
 /// Lines of the log that are shown, and their frame.
@@ -87,20 +87,14 @@ fn stream_lines(status: &Status, now: CommitTime, width: usize) -> Vec<Line<'sta
     let node_width = names.max().unwrap_or(0).clamp(4, 24);
     let places: Vec<String> = status.streams.iter().map(place).collect();
     let place_width = places.iter().map(|at| columns(at)).max().unwrap_or(0).clamp(2, 40);
+    // The server comes last: in a narrow window it is what nobody misses.
     let row = |cells: [&str; 7]| {
-        let widths = [
-            node_width,
-            SERVER_WIDTH,
-            STATE_WIDTH,
-            place_width,
-            AGE_WIDTH,
-            COUNT_WIDTH,
-            AGE_WIDTH + 2,
-        ];
+        let widths =
+            [node_width, STATE_WIDTH, place_width, AGE_WIDTH, COUNT_WIDTH, AGE_WIDTH, SERVER_WIDTH];
         let cells = cells.iter().zip(widths).map(|(cell, width)| padded(&clean(cell), width));
         cut(cells.collect::<Vec<_>>().join(" ").trim_end(), width)
     };
-    let head = ["NODE", "SERVER", "STATE", "AT", "DELAY", "PENDING", "VERIFIED"];
+    let head = ["NODE", "STATE", "AT", "DELAY", "PENDING", "VERIFIED", "SERVER"];
     let dim = Style::new().add_modifier(Modifier::DIM);
     let mut lines = vec![Line::styled(row(head), dim)];
     for (stream, at) in status.streams.iter().zip(&places) {
@@ -114,7 +108,7 @@ fn stream_lines(status: &Status, now: CommitTime, width: usize) -> Vec<Line<'sta
         let delay = stream.delay_seconds.map_or_else(|| "-".to_owned(), seconds);
         let pending = origin.map_or_else(|| "-".to_owned(), |of| of.pending.to_string());
         let verified = age(origin.and_then(|of: &OriginState| of.verified_until), now);
-        let text = row([&stream.node, &stream.server, state, at, &delay, &pending, &verified]);
+        let text = row([&stream.node, state, at, &delay, &pending, &verified, &stream.server]);
         let style =
             if stream.connected { Style::new() } else { severity_style(Severity::Critical) };
         lines.push(Line::styled(text, style));
@@ -125,7 +119,9 @@ fn stream_lines(status: &Status, now: CommitTime, width: usize) -> Vec<Line<'sta
                 (None, None) => "nothing yet".to_owned(),
                 (gtid, at) => {
                     let gtid = gtid.as_deref().unwrap_or("without a GTID");
-                    format!("{} transactions, last {gtid}, {}", of.transactions, age(at, now))
+                    let many = if of.transactions == 1 { "" } else { "s" };
+                    let age = age(at, now);
+                    format!("{} transaction{many}, last {gtid}, {age}", of.transactions)
                 }
             };
             lines.push(Line::styled(cut(&clean(&format!("  of {origin}: {last}")), width), dim));

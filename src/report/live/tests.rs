@@ -109,8 +109,7 @@ fn streams_and_findings_are_on_one_screen() {
         &[
             "twinlog watch  twinlog.toml  ready, up 3 h",
             "q ends",
-            "a    11.8.9-MariaDB-log     connected  a-bin.000001:2638 0.3 s ",
-            " 3        3 min ago",
+            "a    connected  a-bin.000001:2638 0.3 s       3        3 min ago   11.8.9-MariaDB-log",
             "of b: 14 transactions, last 2-2-14, 12 s ago",
             "Findings: 1 replication_loop",
             "18:01:14 CRITICAL replication_loop",
@@ -119,6 +118,7 @@ fn streams_and_findings_are_on_one_screen() {
         ],
     );
     assert_has(&text(&view, 100, 24, before(-30)), &["last 2-2-14, 42 s ago"]);
+    assert_has(&text(&view, 70, 24, NOW), &["3 min ago "]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub use times::TimeSpread;
 use super::{STYLE, Timeline, seconds, time, timeline::timeline};
 use crate::{
     model::{CommitTime, FindingKind, Severity},
-    report::Summary,
+    report::{Summary, terminal::clean_text},
 };
 use maud::{Markup, PreEscaped, html};
 
@@ -133,7 +133,8 @@ pub fn scan_report_page(of: &ScanReport<'_>) -> String {
             }
         }
     };
-    page.into_string()
+    // A browser shows them as nothing, or the text around them in another order.
+    clean_text(&page.into_string())
 }
 
 /// Parts that the head leads to: their names in the address, and titles.
