@@ -4,8 +4,9 @@ use super::watch::now;
 use crate::{
     engine::{Compared, Verifier},
     feed::live::ServerFacts,
+    metrics::Metrics,
     model::{CommitTime, Gtid, Node, NodeIndex, Nodes, Transaction},
-    report::{OriginState, Shown, Status, StreamState},
+    report::{Check, OriginState, Shown, Status, StreamState},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -78,6 +79,17 @@ impl Board {
         self.stream(node).caught_up_at = Some(now());
     }
 
+    /// How a node's server is set.
+    pub(super) fn checked(&mut self, node: NodeIndex, checks: Vec<Check>) {
+        self.stream(node).checks = checks;
+    }
+
+    /// Which binlog files a node's server has, by number.
+    pub(super) fn has_files(&mut self, node: NodeIndex, oldest: u64, newest: u64) {
+        let stream = self.stream(node);
+        (stream.oldest_file_number, stream.newest_file_number) = (Some(oldest), Some(newest));
+    }
+
     /// A stream has shown a transaction of `origin`.
     pub(super) fn shown(
         &mut self,
@@ -109,11 +121,7 @@ impl Board {
 
     /// Up to when everything of an origin is verified: what is pending bounds it; where nothing
     /// is, all that its server had logged when it was last caught up with has been shown.
-    pub(super) fn verified_until(
-        &self,
-        node: NodeIndex,
-        verifier: &Verifier,
-    ) -> Option<CommitTime> {
+    fn verified_until(&self, node: NodeIndex, verifier: &Verifier) -> Option<CommitTime> {
         let shown = verifier.verified_until(node);
         let caught_up = self.status.streams[node.at()].caught_up_at;
         match verifier.open_transactions_of(node) {
@@ -122,11 +130,17 @@ impl Board {
         }
     }
 
-    /// Makes a snapshot, if one is due and anything has changed.
+    /// Makes a snapshot, if one is due and anything has changed, and brings the gauges that say
+    /// the same up to date: not for every transaction.
     ///
     /// # Output
     /// The snapshot, if there is a new one.
-    pub(super) fn publish(&mut self, nodes: &Nodes, verifier: &Verifier) -> Option<Arc<Status>> {
+    pub(super) fn publish(
+        &mut self,
+        nodes: &Nodes,
+        verifier: &Verifier,
+        metrics: &Metrics,
+    ) -> Option<Arc<Status>> {
         if !self.changed || self.published_at.is_some_and(|at| at.elapsed() < PACE) {
             return None;
         }
@@ -141,6 +155,11 @@ impl Board {
             origin.verified_until = verified_until;
             (origin.identical, origin.differs, origin.unverifiable) =
                 (identical, differs, unverifiable);
+            metrics.set_pending(node, origin.pending);
+            metrics.set_verified(node, [identical, differs, unverifiable]);
+            if let Some(until) = verified_until {
+                metrics.set_verified_until(node, until);
+            }
         }
         for (stream, last) in self.status.streams.iter_mut().zip(&self.last) {
             for (shown, gtid) in stream.shown.iter_mut().zip(last) {
@@ -148,6 +167,7 @@ impl Board {
             }
         }
         self.status.pending_keys = verifier.open_keys();
+        metrics.set_pending_keys(self.status.pending_keys);
         self.status.ready = self.status.streams.iter().all(|of| of.begun && of.connected);
         let snapshot = Arc::new(self.status.clone());
         self.snapshots.send_replace(snapshot.clone());

@@ -15,6 +15,7 @@ pub mod scan;
 pub mod scan_report;
 pub mod schema;
 pub mod sources;
+mod survey;
 mod told;
 pub mod until;
 pub mod watch;

@@ -7,12 +7,13 @@ use super::{
     judge::{Known, verifier},
     keep::{Keeper, Shown},
     pages::Pages,
+    survey::{self, Surveys},
     watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
 use crate::{
     binlog::event,
     config::{Config, Start},
-    engine::{Compared, Report, Verifier},
+    engine::{Report, Verifier},
     feed::{
         FeedError, FeedItem,
         live::{
@@ -46,7 +47,10 @@ use tracing::{error, info};
 /// What a watch tells while it runs.
 pub trait WatchSink {
     /// A finding that is new, or whose certainty or outcome changed.
-    fn finding(&mut self, finding: &Finding, nodes: &Nodes);
+    ///
+    /// # Errors
+    /// It could not be written, and will not be: that is counted and logged here.
+    fn finding(&mut self, finding: &Finding, nodes: &Nodes) -> std::io::Result<()>;
     /// Where the streams are; a few times a second at most, while anything moves.
     fn status(&mut self, _status: &Status) {}
     /// All findings of a moment have been given: write them out.
@@ -90,6 +94,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let listen = config.watch.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| WatchError::Listen(listen, error))?;
+    let address = listener.local_addr().map_err(|error| WatchError::Listen(listen, error))?;
     let known: Vec<Known> = config.nodes.iter().map(|_| Known::default()).collect();
     let options = live_options(&config, &known)?;
     let store = config.watch.store.as_deref().map(Store::open).transpose()?;
@@ -116,7 +121,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     judge.note_settings(&facts, sink);
     let statuses = judge.follow_all(options, known);
     let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
-    info!("status page at http://{listen}/, metrics at http://{listen}/metrics");
+    info!("status page at http://{address}/, metrics at http://{address}/metrics");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(anyhow::Error::from)?;
     tokio::select! {
@@ -180,6 +185,7 @@ struct Judge {
     keeper: Keeper,
     reports: Vec<Report>,
     alive: Alive,
+    surveys: Surveys,
     board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
     starts_now: bool,
@@ -197,10 +203,13 @@ impl Judge {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(&nodes, reasons, event::kind_names());
         let metrics = Arc::new(metrics.map_err(anyhow::Error::from)?);
-        let board = Board::new(&nodes, facts);
+        let mut board = Board::new(&nodes, facts);
+        for (node, facts) in nodes.indices().zip(facts) {
+            survey::note(&mut board, &metrics, node, facts);
+        }
         Ok(Judge {
             verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX))?,
-            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), shown),
+            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), shown)?,
             nodes,
             inputs: Vec::new(),
             metrics,
@@ -208,6 +217,7 @@ impl Judge {
             filter,
             reports: Vec::new(),
             alive: Alive::new(),
+            surveys: Surveys::default(),
             board,
             starts_now: config.watch.start == Start::Now,
         })
@@ -226,6 +236,7 @@ impl Judge {
             let stale = Arc::<Notify>::default();
             tokio::spawn(keep_known(options.clone(), known, stale.clone()));
             self.alive.add(node, options.clone());
+            self.surveys.add(node, options.clone());
             tokio::spawn(follow(options, send, status.clone()));
             statuses.push(status);
             self.inputs.push(Input {
@@ -246,16 +257,16 @@ impl Judge {
 
     /// What HTTP reads.
     fn shared(&self, statuses: Vec<Arc<StreamStatus>>, pages: Pages) -> Shared {
-        let names: Vec<String> = self.nodes.iter().map(|(_, node)| node.name.clone()).collect();
+        let nodes: Vec<NodeIndex> = self.nodes.indices().collect();
         let metrics = self.metrics.clone();
         let refresh = move || {
-            for (name, status) in names.iter().zip(&statuses) {
+            for (node, status) in nodes.iter().zip(&statuses) {
                 let (file, offset) = status.position();
-                metrics.set_position(name, &file, offset);
-                metrics.set_bytes(name, status.bytes());
-                metrics.set_connected(name, status.is_connected());
+                metrics.set_position(*node, &file, offset);
+                metrics.set_bytes(*node, status.bytes());
+                metrics.set_connected(*node, status.is_connected());
                 for (kind, count) in status.events_by_kind() {
-                    metrics.set_events(name, kind, count);
+                    metrics.set_events(*node, kind, count);
                 }
             }
         };
@@ -330,7 +341,13 @@ impl Judge {
         if !self.reports.is_empty() {
             self.tell(sink);
         }
-        if let Some(status) = self.board.publish(&self.nodes, &self.verifier) {
+        self.surveys.look(&mut self.board, &self.metrics);
+        if let Some(status) = self.board.publish(&self.nodes, &self.verifier, &self.metrics) {
+            if !self.keeper.keeps() {
+                for (input, at) in self.inputs.iter().filter_map(|of| Some((of, of.at.as_ref()?))) {
+                    self.metrics.set_needed_file(input.node, &at.file);
+                }
+            }
             sink.status(&status);
         }
     }
@@ -385,7 +402,7 @@ impl Judge {
             }
             LiveEvent::Disconnected { reason, error } => {
                 error!(node = name, reason = reason.as_str(), "{error}");
-                self.metrics.disconnected(name, reason.as_str());
+                self.metrics.disconnected(input.node, reason.as_str());
                 (input.connected, input.idle) = (false, false);
                 self.board.disconnected(input.node, error.to_string());
             }
@@ -415,8 +432,7 @@ impl Judge {
                 self.verifier.observe(input.node, &tx, &mut self.reports);
                 let origin = self.nodes.by_server_id(tx.server_id);
                 self.board.shown(input.node, origin, &tx);
-                let origin = origin.map(|origin| self.nodes[origin].name.as_str());
-                self.metrics.observe(&self.nodes[input.node].name, origin, &tx, now());
+                self.metrics.observe(input.node, origin, &tx, now());
                 if let Some(gtid) = &tx.gtid {
                     input.gtids.add(gtid);
                 }
@@ -433,9 +449,19 @@ impl Judge {
         self.tell(sink);
     }
 
-    /// Takes what is new on its way to the store and to whoever is told, and brings the gauges up
-    /// to date.
+    /// Takes what is new on its way to the store and to whoever is told.
     fn tell(&mut self, sink: &mut impl WatchSink) {
+        // Not so for most transactions, and the calendar costs more than counting one.
+        if !self.reports.is_empty() {
+            self.sort_out(sink);
+        }
+        if self.keeper.due() == Some(Duration::ZERO) {
+            self.keep(sink);
+        }
+    }
+
+    /// Leaves out what is suppressed.
+    fn sort_out(&mut self, sink: &mut impl WatchSink) {
         let mut reports = std::mem::take(&mut self.reports);
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
         for report in reports.drain(..).filter(|report| report.news || report.finding.settled) {
@@ -446,19 +472,6 @@ impl Judge {
             }
         }
         self.reports = reports;
-        if self.keeper.due() == Some(Duration::ZERO) {
-            self.keep(sink);
-        }
-        for (node, of) in self.nodes.iter() {
-            self.metrics.set_pending(&of.name, self.verifier.open_transactions_of(node));
-            let compared = self.verifier.coverage().compared[node.at()];
-            let Compared { identical, differs, unverifiable } = compared;
-            self.metrics.set_verified(&of.name, [identical, differs, unverifiable]);
-            if let Some(until) = self.board.verified_until(node, &self.verifier) {
-                self.metrics.set_verified_until(&of.name, until);
-            }
-        }
-        self.metrics.set_pending_keys(self.verifier.open_keys());
     }
 
     /// Commits what waits to be told, with where the streams are, and tells it.

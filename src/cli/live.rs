@@ -137,8 +137,9 @@ impl Shown {
 pub(super) struct LiveSink(Arc<Shared>);
 
 impl WatchSink for LiveSink {
-    fn finding(&mut self, finding: &Finding, nodes: &Nodes) {
+    fn finding(&mut self, finding: &Finding, nodes: &Nodes) -> io::Result<()> {
         self.0.view().finding(finding, nodes);
+        Ok(())
     }
 
     fn status(&mut self, status: &Status) {

@@ -24,7 +24,7 @@ use axum::{
     http::{StatusCode, header},
     middleware,
     response::IntoResponse,
-    routing::{get, post},
+    routing::get,
 };
 use serde_json::Value;
 use std::sync::{
@@ -91,8 +91,8 @@ pub fn router(shared: Shared) -> Router {
     let pages = Router::new()
         .route("/", get(pages::overview))
         .route("/findings/{id}", get(pages::finding))
-        .route("/findings/{id}/acknowledge", post(pages::acknowledge))
-        .route("/findings/{id}/withdraw", post(pages::withdraw))
+        .route("/findings/{id}/acknowledge", get(pages::back).post(pages::acknowledge))
+        .route("/findings/{id}/withdraw", get(pages::back).post(pages::withdraw))
         .route("/events", get(events::events))
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/findings", get(api::findings))

@@ -141,6 +141,11 @@ fn show(shared: &Shared, kept: &Kept, mistake: Option<&str>) -> Result<Response,
     Ok(answer::page(code, &title, &parts))
 }
 
+/// From the address of a form that was sent to its page: that is what a person reloads.
+pub(super) async fn back(Path(id): Path<String>) -> Redirect {
+    Redirect::to(&format!("/findings/{id}"))
+}
+
 /// What the form of a finding's page sends.
 #[derive(Deserialize)]
 pub(super) struct Note {

@@ -11,6 +11,7 @@ use axum::{
     http::Request,
     response::Response,
 };
+use futures_util::StreamExt;
 use serde_json::json;
 use std::sync::{Mutex, PoisonError};
 use tower::ServiceExt;
@@ -68,6 +69,10 @@ fn finding(number: u8, kind: FindingKind, table: &str) -> StoredFinding {
 }
 
 fn site(access: Access, findings: Vec<StoredFinding>) -> Router {
+    site_with(access, findings, watch::Sender::new(0))
+}
+
+fn site_with(access: Access, findings: Vec<StoredFinding>, news: watch::Sender<u64>) -> Router {
     let mut store = Store::in_memory().unwrap();
     store.commit(&Batch { now: 1, findings, ..Batch::default() }).unwrap();
     let store = Arc::new(Mutex::new(store));
@@ -81,7 +86,7 @@ fn site(access: Access, findings: Vec<StoredFinding>) -> Router {
         ready: Arc::default(),
         status: watch::Sender::new(Arc::new(status)).subscribe(),
         findings: Arc::new(Findings::new(store.clone(), None)),
-        news: watch::Sender::new(0),
+        news,
         desk: Arc::new(Plain(store)),
         access: Arc::new(access),
     })
@@ -228,6 +233,17 @@ async fn elsewhere_pages_want_the_token() {
     let closed = self::site(Access::new(open, None), Vec::new());
     assert_eq!(told(&closed, get_at("/")).await.0, 403);
     assert_eq!(told(&closed, get_at("/metrics")).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_told_of_news() {
+    let news = watch::Sender::new(0);
+    let site = site_with(Access::Loopback, Vec::new(), news.clone());
+    let response = site.oneshot(get_at("/events")).await.unwrap();
+    let mut events = response.into_body().into_data_stream();
+    news.send_modify(|news| *news += 1);
+    let event = events.next().await.unwrap().unwrap();
+    assert_eq!(&event[..], b"event: change\ndata: now\n\n", "an event without data is none");
 }
 
 #[tokio::test]

@@ -27,6 +27,12 @@ pub struct StreamState {
     pub node: String,
     /// The server's version, as it names itself.
     pub server: String,
+    /// Its settings, as they have to be for its log to show all.
+    pub checks: Vec<Check>,
+    /// Number of the oldest binlog file that it has; `None` before it could be asked.
+    pub oldest_file_number: Option<u64>,
+    /// Number of the newest.
+    pub newest_file_number: Option<u64>,
     /// The server sends.
     pub connected: bool,
     /// Where it began is known, so that it is judged.
@@ -48,6 +54,18 @@ pub struct StreamState {
     /// What it has shown of each node's transactions, its own too; in the order of names, and last
     /// those of servers that no node names, if there were any.
     pub shown: Vec<Shown>,
+}
+
+/// One setting of a server, as it was last asked.
+#[derive(Serialize, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Check {
+    /// The setting: `binlog_format`, `log_replica_updates`, `gtid_mode`, `row_image` or
+    /// `row_metadata`.
+    pub name: &'static str,
+    /// It is as it has to be.
+    pub ok: bool,
+    /// What it is.
+    pub found: String,
 }
 
 /// What a stream has shown of one origin's transactions.

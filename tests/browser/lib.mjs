@@ -77,7 +77,8 @@ export async function open(browser, address, options = {}) {
   ])
   await page.setJavaScriptEnabled(javascript)
   if (options.headers) await page.setExtraHTTPHeaders(options.headers)
-  const response = await page.goto(address, { waitUntil: 'networkidle0' })
+  // Not 0: a page that is live keeps the connection open on which it is told of news.
+  const response = await page.goto(address, { waitUntil: 'networkidle2' })
   // The page's own scripts were passed over for good; those that look at it need timers.
   if (!javascript) await page.setJavaScriptEnabled(true)
   page.told.status = response?.status() ?? null
