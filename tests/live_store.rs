@@ -1,5 +1,5 @@
-//! `twinlog watch` with a store, beside real masters: nothing is told twice over a restart, and
-//! acknowledgements show.
+//! `twinlog watch` with a store, beside real masters: nothing is told twice over a restart,
+//! acknowledgements show, and metrics are what the servers and the store say.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "a test that waits has a deadline")]
@@ -8,7 +8,9 @@ mod support;
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
     process::{Child, Command, Output},
     time::{Duration, Instant},
 };
@@ -28,16 +30,54 @@ struct Watch {
 
 impl Watch {
     fn start(lab: &Lab, round: u32) -> Watch {
-        let path = |name: &str| lab.dir().join(format!("{name}-{round}"));
-        let (findings, log) = (path("findings"), path("log"));
+        Watch::with(lab, &config(lab), round, &lab.dir().join(format!("findings-{round}")))
+    }
+
+    /// With this configuration; it writes what it tells to `findings`.
+    fn with(lab: &Lab, config: &Path, round: u32, findings: &Path) -> Watch {
+        let log = lab.dir().join(format!("log-{round}"));
+        let to = File::options().write(true).create(true).truncate(true).open(findings);
         let child = Command::new(env!("CARGO_BIN_EXE_twinlog"))
             .args(["watch", "--config"])
-            .arg(config(lab))
-            .stdout(File::create(&findings).unwrap())
+            .arg(config)
+            .stdout(to.unwrap())
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Watch { child, findings, log }
+        Watch { child, findings: findings.to_owned(), log }
+    }
+
+    /// What `/metrics` says; empty before it is served.
+    fn metrics(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap();
+        let address =
+            log.split_once("metrics at http://").and_then(|(_, rest)| rest.split_once('/'));
+        let Some((address, _)) = address else { return String::new() };
+        let mut answer = String::new();
+        let mut connection = TcpStream::connect(address).unwrap();
+        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        connection.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Waits until these series have these values.
+    fn until_metrics(&mut self, wanted: &[(String, f64)]) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let text = self.metrics();
+            let differ: Vec<String> = wanted
+                .iter()
+                .filter(|(series, wanted)| value(&text, series) != Some(*wanted))
+                .map(|(series, wanted)| format!("{series} {:?} {wanted}", value(&text, series)))
+                .collect();
+            if differ.is_empty() {
+                return;
+            }
+            let log = fs::read_to_string(&self.log).unwrap();
+            assert!(self.child.try_wait().unwrap().is_none(), "the watch has ended: {log}");
+            assert!(Instant::now() < deadline, "is, should be: {differ:#?}\n{log}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// What it has told so far.
@@ -83,6 +123,27 @@ fn config(lab: &Lab) -> PathBuf {
     let text = format!("{}{}{watch}store = \"{}\"\n", url("a"), url("b"), store(lab));
     fs::write(&path, text).unwrap();
     path
+}
+
+/// The same with the account that the documentation asks for.
+fn config_of_account(lab: &Lab) -> PathBuf {
+    let password = lab.dir().join("password");
+    fs::write(&password, Lab::PASSWORD).unwrap();
+    let node = |node: &str| {
+        let (url, password) = (lab.url(node), password.display());
+        format!("[nodes.{node}]\nurl = \"{url}\"\npassword_file = \"{password}\"\n")
+    };
+    let path = lab.dir().join("account.toml");
+    let watch = "[watch]\nlisten = \"127.0.0.1:0\"\nstart = \"earliest\"\n";
+    let text = format!("{}{}{watch}store = \"{}\"\n", node("a"), node("b"), store(lab));
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// The value of a series, without the prefix that all share.
+fn value(metrics: &str, series: &str) -> Option<f64> {
+    let line = |line: &str| Some(line.strip_prefix("twinlog_")?.strip_prefix(series)?.to_owned());
+    metrics.lines().find_map(line)?.trim().parse().ok()
 }
 
 fn findings(lab: &Lab, arguments: &[&str]) -> Output {
@@ -151,4 +212,123 @@ fn what_was_told_before_a_crash_is_told_once() {
         };
         assert_eq!(told.iter().find(same), None, "told twice");
     }
+}
+
+/// The numbers of the oldest and the newest file, as the server itself lists them.
+fn file_numbers(lab: &Lab, node: &str) -> (f64, f64) {
+    let listed = lab.sql(node, "SHOW BINARY LOGS");
+    let number = |line: &str| {
+        let name = line.split('\t').next().unwrap();
+        name.rsplit('.').next().unwrap().parse().unwrap()
+    };
+    (number(listed.lines().next().unwrap()), number(listed.lines().last().unwrap()))
+}
+
+/// What the gauges of files must say now.
+fn files_wanted(lab: &Lab) -> Vec<(String, f64)> {
+    let of = |node: &str| {
+        let (oldest, newest) = file_numbers(lab, node);
+        let series = |name: &str| format!("server_{name}_file_number{{stream=\"{node}\"}}");
+        [(series("oldest"), oldest), (series("newest"), newest)]
+    };
+    ["a", "b"].into_iter().flat_map(of).collect()
+}
+
+/// What `open_findings` must say now: what the store holds.
+fn open_wanted(lab: &Lab) -> Vec<(String, f64)> {
+    let held = stored(lab);
+    let open = |kind: &str| {
+        let open = |of: &&Value| of["kind"] == kind && of["state"] != "healed";
+        held.iter().filter(open).count() as f64
+    };
+    let kinds = ["write_conflict", "divergence", "shared_key", "blind_spot", "missing_copy"];
+    kinds.map(|kind| (format!("open_findings{{kind=\"{kind}\"}}"), open(kind))).into()
+}
+
+fn checks_wanted(node: &str, bad: &str) -> Vec<(String, f64)> {
+    let checks = ["binlog_format", "log_replica_updates", "gtid_mode", "row_image", "row_metadata"];
+    let of = |check: &str| {
+        let series = format!("check_ok{{check=\"{check}\",stream=\"{node}\"}}");
+        (series, if check == bad { 0.0 } else { 1.0 })
+    };
+    checks.map(of).into()
+}
+
+fn metrics_are_true_and_go_on_over_a_restart(server: Server) {
+    let lab = Lab::pair(server);
+    lab.sql("a", "CREATE DATABASE t; CREATE TABLE t.x (id INT PRIMARY KEY, v VARCHAR(9))");
+    lab.sql("a", "FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS");
+    lab.settle();
+    // MariaDB keeps a file as long as it is in use, and says so in a warning alone.
+    let newest_name = lab.sql("a", "SHOW BINARY LOGS").lines().last().unwrap().to_owned();
+    let newest_name = newest_name.split('\t').next().unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while file_numbers(&lab, "a").0 == 1.0 {
+        lab.sql("a", &format!("PURGE BINARY LOGS TO '{newest_name}'"));
+        assert!(Instant::now() < deadline, "{}", lab.sql("a", "SHOW BINARY LOGS"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    lab.sql("a", "FLUSH BINARY LOGS");
+    let (oldest, newest) = file_numbers(&lab, "a");
+    assert!(1.0 < oldest && oldest < newest);
+    lab.idempotent();
+    lab.stop_replication();
+    for node in ["a", "b"] {
+        lab.sql(node, &format!("INSERT INTO t.x VALUES (1, '{node}'), (2, '{node}')"));
+    }
+    let config = config_of_account(&lab);
+    let mut watch = Watch::with(&lab, &config, 1, &lab.dir().join("findings-1"));
+    watch.until("two conflicts", |told| conflicts(told).len() == 2);
+    let needed = ("needed_file_number{stream=\"a\"}".to_owned(), newest);
+    let dropped = ("findings_dropped_total{reason=\"output\"}".to_owned(), 0.0);
+    let mut wanted = [files_wanted(&lab), vec![needed, dropped]].concat();
+    wanted.extend(["a", "b"].iter().flat_map(|node| checks_wanted(node, "")));
+    watch.until_metrics(&wanted);
+    lab.start_replication();
+    lab.settle();
+    let differ = |count: f64| {
+        let series = ["open_findings{kind=\"divergence\"}", "open_divergences{table=\"t.x\"}"];
+        series.map(|series| (series.to_owned(), count)).to_vec()
+    };
+    watch.until_metrics(&differ(2.0));
+
+    // Killed, as by a crash. The gauges go on from the store; the logs are read again.
+    drop(watch);
+    lab.sql("b", "SET GLOBAL binlog_row_image = 'MINIMAL'");
+    let id = stored(&lab).iter().find(|of| of["kind"] == "divergence").unwrap()["id"].clone();
+    let ack = findings(&lab, &["ack", id.as_str().unwrap(), "--by", "ann", "--why", "known"]);
+    assert!(ack.status.success(), "{ack:?}");
+    let mut watch = Watch::with(&lab, &config, 2, &lab.dir().join("findings-2"));
+    watch.until_metrics(&checks_wanted("b", "row_image"));
+    let first = watch.metrics();
+    for (series, wanted) in [open_wanted(&lab), differ(2.0)].concat() {
+        assert_eq!(value(&first, &series), Some(wanted), "{series} from the start");
+    }
+    // What changes on a server shows in the next round.
+    lab.sql("b", "SET GLOBAL binlog_row_image = 'FULL'; FLUSH BINARY LOGS");
+    watch.until_metrics(&[files_wanted(&lab), checks_wanted("b", "")].concat());
+    lab.sql("a", "UPDATE t.x SET v = 'same'");
+    lab.settle();
+    watch.until_metrics(&differ(0.0));
+    watch.until_metrics(&open_wanted(&lab));
+
+    // Nothing can be written, and each finding that is lost counts.
+    drop(watch);
+    fs::remove_file(store(&lab)).unwrap();
+    let mut watch = Watch::with(&lab, &config, 3, Path::new("/dev/full"));
+    let conflicts = ("open_findings{kind=\"write_conflict\"}".to_owned(), 2.0);
+    watch.until_metrics(&[conflicts]);
+    let text = watch.metrics();
+    assert!(value(&text, "findings_dropped_total{reason=\"output\"}") >= Some(2.0), "{text}");
+    assert_eq!(value(&text, "findings_dropped_total{reason=\"store\"}"), Some(0.0));
+}
+
+#[test]
+fn metrics_are_true_and_go_on_over_a_restart_on_mariadb() {
+    metrics_are_true_and_go_on_over_a_restart(Server::MariaDb);
+}
+
+#[test]
+fn metrics_are_true_and_go_on_over_a_restart_on_mysql() {
+    metrics_are_true_and_go_on_over_a_restart(Server::MySql);
 }

@@ -137,9 +137,18 @@ private_apt_setup() { # STATE
   mirror=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' | sed -n 's/^Debian|Debian|//p' | head -n 1)
   [ -n "$mirror" ] ||
     die "apt knows no Debian mirror" "run apt-get update, or put a MySQL of $mysql_version_min or later into PATH"
-  mkdir -p "$1/lists/partial" "$1/cache/archives/partial" "$1/parts"
-  : >"$1/status"
+  private_apt_state "$1"
+  mkdir "$1/parts"
   echo "deb [signed-by=$keyring] $mirror unstable main" >"$1/sources.list"
+  private_sources=(-o Dir::Etc::SourceList="$1/sources.list" -o Dir::Etc::SourceParts="$1/parts"
+    -o Dir::Etc::Preferences="$1/none" -o Dir::Etc::PreferencesParts="$1/parts")
+}
+
+# A state directory for apt that holds nothing. With it, apt asks the system's own sources.
+private_apt_state() { # STATE
+  mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+  : >"$1/status"
+  private_sources=()
 }
 
 # Recommends are left out, and an empty status file makes apt name every library down to the C library.
@@ -147,9 +156,8 @@ private_apt() { # STATE ARGUMENT...
   local state=$1
   shift
   apt-get -q -y -o Dir::State="$state" -o Dir::State::Lists="$state/lists" -o Dir::State::status="$state/status" \
-    -o Dir::Cache="$state/cache" -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts="$state/parts" \
-    -o Dir::Etc::Preferences="$state/none" -o Dir::Etc::PreferencesParts="$state/parts" -o APT::Sandbox::User= \
-    -o APT::Update::Post-Invoke::= -o APT::Get::AllowUnauthenticated=false -o Acquire::AllowInsecureRepositories=false \
+    -o Dir::Cache="$state/cache" "${private_sources[@]}" -o APT::Sandbox::User= -o APT::Update::Post-Invoke::= \
+    -o APT::Get::AllowUnauthenticated=false -o Acquire::AllowInsecureRepositories=false \
     -o Acquire::Languages=none -o Acquire::Retries=5 -o APT::Install-Recommends=false -o APT::Update::Error-Mode=any "$@"
 }
 

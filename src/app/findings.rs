@@ -8,7 +8,7 @@ use crate::{
 use globset::GlobSet;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 use std::{
     collections::BTreeMap,
     io::{self, Read},
@@ -240,22 +240,11 @@ fn candidate(found: &Found) -> String {
 
 /// As it is told: in its state of now, with who has taken note of it.
 fn found(kept: Kept) -> Found {
-    let Kept { place, state, mut record, acknowledgement, .. } = kept;
-    if let Some(ack) = acknowledgement {
-        let mut value: Value = serde_json::from_str(&record).unwrap_or_default();
-        if let Some(object) = value.as_object_mut() {
-            object.insert("state".to_owned(), Value::from(state.as_str()));
-            object.insert("acknowledgement".to_owned(), acknowledgement_json(&ack));
-            record = value.to_string();
-        }
-    }
-    Found { id: place.id, record }
-}
-
-fn acknowledgement_json(ack: &Acknowledgement) -> Value {
-    let time = |micros| Timestamp::from_microsecond(micros).unwrap_or_default();
-    let time = |micros| time(micros).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    json!({"by": ack.by, "why": ack.why, "at": time(ack.at), "until": ack.until.map(time)})
+    let record = match kept.acknowledgement {
+        Some(_) => kept.told().to_string(),
+        None => kept.record,
+    };
+    Found { id: kept.place.id, record }
 }
 
 /// A finding as it stands in a file.

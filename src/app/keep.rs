@@ -5,11 +5,11 @@
 //! is something to do. Where the store fails, findings wait until it works again; past
 //! [`WAITING_MAX`] they are told without being kept, for an alarm is worth more than its memory.
 
-use super::watch::WatchSink;
+use super::watch::{WatchSink, now};
 use crate::{
     config::WatchConfig,
     engine::Report,
-    metrics::Metrics,
+    metrics::{Dropped, Metrics},
     model::{CommitTime, Finding, FindingId, FindingKind, Nodes, State},
     report::Record,
     store::{
@@ -19,10 +19,10 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tracing::{error, info};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -51,20 +51,67 @@ pub(super) struct Keeper {
     /// The streams have moved since the last commit.
     moved: bool,
     failing: bool,
+    /// The last finding could not be written.
+    unwritten: bool,
     committed_at: Instant,
     pruned_at: Option<Instant>,
+    shown: Shown,
 }
 
+/// How pages learn of what is told.
+pub(super) struct Shown {
+    /// Where no store is configured: a store in memory for the newest findings.
+    pub(super) memory: Option<Arc<Mutex<Store>>>,
+    /// Counts up whenever findings are told.
+    pub(super) news: watch::Sender<u64>,
+}
+
+/// Findings that pages show where no store is configured; about 2 KB each.
+pub(super) const MEMORY_MAX: usize = 10_000;
+
+impl Shown {
+    /// Takes in a finding that no store keeps.
+    fn put(&self, finding: &Finding, nodes: &Nodes) {
+        let Some(memory) = &self.memory else { return };
+        let mut store = memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let findings = vec![stored(finding, nodes)];
+        let put = store.commit(&Batch { now: now().micros, findings, ..Batch::default() });
+        let kept = put.and_then(|_| match *self.news.borrow() % MEMORY_PRUNE {
+            0 => store.keep_newest(MEMORY_MAX),
+            _ => Ok(()),
+        });
+        if let Err(error) = kept {
+            error!("the pages do not show finding {}: {error}", finding.id);
+        }
+    }
+}
+
+/// Findings from one look for old ones in memory to the next.
+const MEMORY_PRUNE: u64 = 500;
+
 impl Keeper {
+    /// A keeper, and the metrics of what the store holds already.
+    ///
+    /// # Errors
+    /// What the store says.
     pub(super) fn new(
         store: Option<Store>,
         config: &WatchConfig,
         nodes: Nodes,
         metrics: Arc<Metrics>,
-    ) -> Keeper {
+        shown: Shown,
+    ) -> Result<Keeper, StoreError> {
+        if let Some(store) = &store {
+            let held = store.open_counts()?;
+            held.kinds.iter().for_each(|(kind, count)| metrics.set_open(*kind, *count));
+            for (table, count) in &held.divergences {
+                metrics.add_open_divergences(table, *count);
+            }
+            set_needed_files(&metrics, &nodes, &store.checkpoints()?);
+        }
         let keep = i64::try_from(config.retention.as_micros()).ok().filter(|keep| *keep > 0);
         let now = Instant::now();
-        Keeper {
+        Ok(Keeper {
             store,
             nodes,
             metrics,
@@ -73,10 +120,17 @@ impl Keeper {
             places: BTreeMap::new(),
             moved: false,
             failing: false,
+            unwritten: false,
             // The first finding waits for nothing.
             committed_at: now.checked_sub(CHECKPOINT_PACE).unwrap_or(now),
             pruned_at: None,
-        }
+            shown,
+        })
+    }
+
+    /// Whether there is a store.
+    pub(super) fn keeps(&self) -> bool {
+        self.store.is_some()
     }
 
     /// Says that a stream has moved, so that its checkpoint is worth a commit.
@@ -92,7 +146,7 @@ impl Keeper {
             self.places.insert(report.finding.id, self.waiting.len());
             self.waiting.push(report);
         } else if report.news {
-            self.tell(&report.finding, report.first, sink);
+            self.tell_unkept(&report, sink);
             sink.flush();
         }
     }
@@ -129,6 +183,7 @@ impl Keeper {
                 self.moved = false;
                 self.places.clear();
                 self.metrics.set_checkpoint(now);
+                set_needed_files(&self.metrics, &self.nodes, &batch.checkpoints);
                 self.tell_committed(&committed, sink);
                 self.prune(now);
             }
@@ -165,7 +220,7 @@ impl Keeper {
     ) {
         self.commit(now, checkpoints, sink);
         for report in std::mem::take(&mut self.waiting) {
-            self.tell(&report.finding, report.first, sink);
+            self.tell_unkept(&report, sink);
         }
         sink.flush();
     }
@@ -173,6 +228,7 @@ impl Keeper {
     fn tell_committed(&mut self, committed: &[Committed], sink: &mut impl WatchSink) {
         let waiting = std::mem::take(&mut self.waiting);
         for (mut report, committed) in waiting.into_iter().zip(committed) {
+            self.metrics.kept(&report.finding, committed.was_open, committed.is_open);
             if committed.change == Change::Same {
                 continue;
             }
@@ -203,9 +259,15 @@ impl Keeper {
             return;
         }
         match store.prune(now.micros, keep) {
-            // There is more: the next commit goes on.
-            Ok(PRUNE_BATCH) => {}
-            Ok(_) => self.pruned_at = Some(Instant::now()),
+            Ok(pruned) => {
+                for (kind, count) in pruned.open {
+                    self.metrics.forgotten(kind, count);
+                }
+                // With a whole batch there is more: the next commit goes on.
+                if pruned.count < PRUNE_BATCH {
+                    self.pruned_at = Some(Instant::now());
+                }
+            }
             Err(error) => {
                 self.pruned_at = Some(Instant::now());
                 self.failed(&error);
@@ -213,13 +275,46 @@ impl Keeper {
         }
     }
 
-    fn tell(&self, finding: &Finding, first: bool, sink: &mut impl WatchSink) {
-        self.metrics.told(finding, first, super::watch::now());
-        sink.finding(finding, &self.nodes);
+    /// Tells what is in no store: there is none, or it has failed.
+    fn tell_unkept(&mut self, report: &Report, sink: &mut impl WatchSink) {
+        match self.store {
+            Some(_) => self.metrics.dropped(Dropped::Store),
+            None => self.metrics.told_without_store(&report.finding, report.first),
+        }
+        self.tell(&report.finding, report.first, sink);
+    }
+
+    fn tell(&mut self, finding: &Finding, first: bool, sink: &mut impl WatchSink) {
+        if first {
+            self.metrics.told(finding, now());
+        }
+        self.shown.put(finding, &self.nodes);
+        self.shown.news.send_modify(|news| *news += 1);
+        let written = sink.finding(finding, &self.nodes);
+        let was_unwritten = std::mem::replace(&mut self.unwritten, written.is_err());
+        match written {
+            Ok(()) if was_unwritten => info!("findings can be written again"),
+            Ok(()) => {}
+            Err(error) => {
+                self.metrics.dropped(Dropped::Output);
+                if !was_unwritten {
+                    error!("cannot write findings: {error}; the metrics count those that are lost");
+                }
+            }
+        }
     }
 }
 
-/// A finding as the store keeps it.
+/// From which file on each stream is needed by a restart.
+fn set_needed_files(metrics: &Metrics, nodes: &Nodes, checkpoints: &[Checkpoint]) {
+    for checkpoint in checkpoints {
+        // A node that the store knows may be gone from the configuration.
+        if let Some(node) = nodes.by_name(&checkpoint.node) {
+            metrics.set_needed_file(node, &checkpoint.file);
+        }
+    }
+}
+
 /// The form of a ledger row's body: the JSON object `last_written` of its finding.
 const LEDGER_FORM: u32 = 1;
 
@@ -239,6 +334,7 @@ fn ledger_row(finding: &Finding, nodes: &Nodes) -> Option<(LedgerRow, bool)> {
     Some((row, finding.state != State::Healed))
 }
 
+/// A finding as the store keeps it.
 fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
     let record = Record::new(finding, nodes);
     StoredFinding {
@@ -272,10 +368,22 @@ mod tests {
     #[derive(Default)]
     struct Told(Vec<String>);
 
+    /// Writes nothing.
+    struct Full;
+
+    impl WatchSink for Full {
+        fn finding(&mut self, _: &Finding, _: &Nodes) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) {}
+    }
+
     impl WatchSink for Told {
-        fn finding(&mut self, finding: &Finding, _: &Nodes) {
+        fn finding(&mut self, finding: &Finding, _: &Nodes) -> std::io::Result<()> {
             let outcome = finding.outcome.map_or("", Outcome::as_str);
             self.0.push(format!("{} {} {outcome}", finding.id.0, finding.state.as_str()));
+            Ok(())
         }
 
         fn flush(&mut self) {}
@@ -319,7 +427,8 @@ mod tests {
     fn keeper(path: Option<&Path>) -> Keeper {
         let metrics = Arc::new(Metrics::new(&nodes(), [].into_iter(), [].into_iter()).unwrap());
         let store = path.map(|path| Store::open(path).unwrap());
-        Keeper::new(store, &WatchConfig::default(), nodes(), metrics)
+        let shown = Shown { memory: None, news: watch::Sender::new(0) };
+        Keeper::new(store, &WatchConfig::default(), nodes(), metrics, shown).unwrap()
     }
 
     fn place() -> (TempDir, PathBuf) {
@@ -373,6 +482,76 @@ mod tests {
         assert_eq!(ledger_after(&[(1, State::Healed), (2, State::Open)]), [id(2)]);
         assert_eq!(ledger_after(&[(2, State::Healed)]), [""; 0]);
         assert_eq!(ledger_after(&[(3, State::Open), (3, State::Healed)]), [""; 0]);
+    }
+
+    /// The value of a series.
+    fn value(keeper: &Keeper, series: &str) -> f64 {
+        let text = keeper.metrics.text();
+        let series = format!("twinlog_{series} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&series));
+        value.unwrap_or_else(|| panic!("no {series} in {text}")).parse().unwrap()
+    }
+
+    const DIVERGENCES: &str = "open_findings{kind=\"divergence\"}";
+    const OF_TABLE: &str = "open_divergences{table=\"t.x\"}";
+    const CONFLICTS: &str = "open_findings{kind=\"write_conflict\"}";
+
+    #[test]
+    fn what_holds_is_counted_over_a_restart() {
+        let (_dir, path) = place();
+        let (mut first, mut told) = (keeper(Some(&path)), Told::default());
+        for report in [
+            divergence(1, State::Open),
+            divergence(2, State::Open),
+            report(3, Outcome::Pending, true),
+        ] {
+            first.take(report, &mut told);
+        }
+        assert_eq!(value(&first, DIVERGENCES), 0.0, "not told yet");
+        first.commit(now(), checkpoint(9), &mut told);
+        let counts =
+            |keeper: &Keeper| [DIVERGENCES, OF_TABLE, CONFLICTS].map(|of| value(keeper, of));
+        assert_eq!(counts(&first), [2.0, 2.0, 1.0]);
+        drop(first);
+        let mut second = keeper(Some(&path));
+        assert_eq!(counts(&second), [2.0, 2.0, 1.0], "from the start");
+        assert_eq!(value(&second, "needed_file_number{stream=\"a\"}"), 1.0);
+        assert_eq!(value(&second, "needed_file_number{stream=\"b\"}"), 0.0);
+        // The logs are read again; one row has healed meanwhile.
+        second.take(report(3, Outcome::Pending, true), &mut told);
+        second.take(divergence(1, State::Open), &mut told);
+        second.commit(now(), Vec::new(), &mut told);
+        assert_eq!(counts(&second), [2.0, 2.0, 1.0]);
+        second.take(divergence(1, State::Healed), &mut told);
+        second.commit(now(), Vec::new(), &mut told);
+        assert_eq!(counts(&second), [1.0, 1.0, 1.0]);
+        let total = "findings_total{kind=\"divergence\",severity=\"critical\"}";
+        assert_eq!(value(&second, total), 0.0, "the first run told them");
+    }
+
+    #[test]
+    fn old_findings_that_are_deleted_do_not_count_as_open() {
+        let (_dir, path) = place();
+        let (mut keeper, mut told) = (keeper(Some(&path)), Told::default());
+        keeper.take(report(1, Outcome::Pending, true), &mut told);
+        keeper.commit(now(), Vec::new(), &mut told);
+        assert_eq!(value(&keeper, CONFLICTS), 1.0);
+        // As much later as findings are kept, and more.
+        keeper.pruned_at = None;
+        let later = CommitTime::from_micros(now().micros + 2 * keeper.keep.unwrap());
+        keeper.commit(later, Vec::new(), &mut told);
+        assert_eq!(value(&keeper, CONFLICTS), 0.0);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted() {
+        let mut keeper = keeper(None);
+        keeper.take(report(1, Outcome::Pending, true), &mut Full);
+        keeper.take(report(2, Outcome::Pending, true), &mut Full);
+        keeper.take(report(3, Outcome::Pending, true), &mut Told::default());
+        assert_eq!(value(&keeper, "findings_dropped_total{reason=\"output\"}"), 2.0);
+        assert_eq!(value(&keeper, "findings_dropped_total{reason=\"store\"}"), 0.0);
+        assert_eq!(value(&keeper, CONFLICTS), 3.0, "without a store, those told since the start");
     }
 
     #[test]
@@ -441,6 +620,8 @@ mod tests {
         assert_eq!(told.0, [""; 0]);
         keeper.take(report(0, Outcome::Pending, true), &mut told);
         assert_eq!(told.0, ["0 open pending"], "there is no more room");
+        assert_eq!(value(&keeper, "findings_dropped_total{reason=\"store\"}"), 1.0);
+        assert_eq!(value(&keeper, CONFLICTS), 0.0, "the store holds none");
         keeper.take(report(1, Outcome::Stopped, true), &mut told);
         holder.execute_batch("ROLLBACK").unwrap();
         keeper.commit(now(), checkpoint(10), &mut told);
@@ -455,5 +636,7 @@ mod tests {
             "0 open stopped",
             "at the end they are told all the same"
         );
+        assert_eq!(value(&keeper, "findings_dropped_total{reason=\"store\"}"), 2.0);
+        assert_eq!(value(&keeper, CONFLICTS), WAITING_MAX as f64);
     }
 }

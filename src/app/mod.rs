@@ -1,15 +1,21 @@
 //! The commands, wired from the parts below.
 
 mod alive;
+mod board;
+mod desk;
 pub mod explain;
 pub mod filter;
 pub mod findings;
 pub mod health;
 mod judge;
 mod keep;
+mod pages;
 pub mod repair;
 pub mod scan;
 pub mod schema;
 pub mod sources;
+mod survey;
 mod told;
+pub mod until;
 pub mod watch;
+mod watch_start;

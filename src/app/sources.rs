@@ -16,6 +16,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 #[derive(Default)]
 pub struct EvidenceSources {
     nodes: BTreeMap<String, Source>,
+    /// They are known for their commands only.
+    is_closed: bool,
 }
 
 /// Where one node's binlogs are.
@@ -58,12 +60,18 @@ impl EvidenceSources {
                 nodes.insert(of.name.clone(), server(of, replica_id(config, &of.name))?);
             }
         }
-        Ok(EvidenceSources { nodes })
+        Ok(EvidenceSources { nodes, is_closed: false })
     }
 
     /// True when no node has a source.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// The same, for commands that a person can run, and not to read any row.
+    #[must_use]
+    pub fn without_rows(self) -> Self {
+        EvidenceSources { is_closed: true, ..self }
     }
 
     /// Whether this node has a source.
@@ -77,7 +85,7 @@ impl EvidenceSources {
     /// # Errors
     /// [`EvidenceError`]; the finding stays what it is.
     pub fn read(&self, node: &str, wanted: &Wanted) -> Option<Result<Evidence, EvidenceError>> {
-        Some(match self.nodes.get(node)? {
+        Some(match self.nodes.get(node).filter(|_| !self.is_closed)? {
             Source::Files(files) => read_from_files(node, files, wanted),
             Source::Server(options) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,6 +1,9 @@
 //! A finding as its record tells it: what a scan or a watch printed, read back.
 
-use crate::{binlog::evidence::RowOf, model::Coordinates};
+use crate::{
+    binlog::evidence::RowOf,
+    model::{Coordinates, file_number},
+};
 use serde_json::{Map, Value};
 
 /// A finding, read back from its JSON record.
@@ -130,6 +133,5 @@ fn place(at: &Value) -> Option<Coordinates> {
 
 /// What orders places of one stream: the file's number first, which grows a digit one day.
 pub(super) fn order(at: &Coordinates) -> (u64, &str, u64) {
-    let number = at.file.rsplit_once('.').and_then(|(_, number)| number.parse().ok());
-    (number.unwrap_or(u64::MAX), &at.file, at.start)
+    (file_number(&at.file).unwrap_or(u64::MAX), &at.file, at.start)
 }

@@ -2,25 +2,29 @@
 
 use super::{
     alive::Alive,
+    board::Board,
     filter::{Fate, Filter},
-    judge::{Known, table_plans, verifier},
-    keep::Keeper,
-    schema::live_options_of,
+    judge::{Known, verifier},
+    keep::{Keeper, Shown},
+    pages::Pages,
+    survey::{self, Surveys},
+    watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
 use crate::{
     binlog::event,
-    config::{Config, NodeConfig, Start},
-    engine::{Compared, Report, Verifier},
+    config::{Config, Start},
+    engine::{Report, Verifier},
     feed::{
         FeedError, FeedItem,
         live::{
-            DropReason, LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus, follow,
-            server_facts, table_schemas,
+            DropReason, LiveEvent, LiveOptions, ServerFacts, StreamStatus, follow, server_facts,
+            table_schemas,
         },
     },
     http::{self, Shared},
     metrics::Metrics,
     model::{BlindSpotReason, CommitTime, Coordinates, Finding, GtidSet, NodeIndex, Nodes},
+    report::Status,
     store::{Checkpoint, Store, StoreError},
 };
 use futures_util::FutureExt;
@@ -38,12 +42,17 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc},
 };
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 /// What a watch tells while it runs.
 pub trait WatchSink {
     /// A finding that is new, or whose certainty or outcome changed.
-    fn finding(&mut self, finding: &Finding, nodes: &Nodes);
+    ///
+    /// # Errors
+    /// It could not be written, and will not be: that is counted and logged here.
+    fn finding(&mut self, finding: &Finding, nodes: &Nodes) -> std::io::Result<()>;
+    /// Where the streams are; a few times a second at most, while anything moves.
+    fn status(&mut self, _status: &Status) {}
     /// All findings of a moment have been given: write them out.
     fn flush(&mut self);
 }
@@ -73,8 +82,6 @@ const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
 /// No finding depends on it: it only keeps the streams in step, and so what is held small.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long a server is left alone that was asked for its tables.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Keys of open transactions held at most: a daemon beside production stays small.
 const OPEN_KEYS_MAX: usize = 5_000_000;
 
@@ -87,6 +94,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let listen = config.watch.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| WatchError::Listen(listen, error))?;
+    let address = listener.local_addr().map_err(|error| WatchError::Listen(listen, error))?;
     let known: Vec<Known> = config.nodes.iter().map(|_| Known::default()).collect();
     let options = live_options(&config, &known)?;
     let store = config.watch.store.as_deref().map(Store::open).transpose()?;
@@ -107,11 +115,13 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     }
     let nodes = Nodes::new(nodes);
     check_ids(&nodes, &config)?;
-    let mut judge = Judge::new(&config, nodes, filter, store)?;
+    let token = watch_start::token(&config)?;
+    let pages = Pages::open(&config, token.as_ref())?;
+    let mut judge = Judge::new(&config, nodes, &facts, filter, store, pages.shown())?;
     judge.note_settings(&facts, sink);
     let statuses = judge.follow_all(options, known);
-    let _server = tokio::spawn(http::serve(listener, judge.shared(statuses)));
-    info!(address = %listen, "serving /metrics and /healthz");
+    let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
+    info!("status page at http://{address}/, metrics at http://{address}/metrics");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(anyhow::Error::from)?;
     tokio::select! {
@@ -121,117 +131,6 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     }
     judge.keeper.end(now(), judge.checkpoints(), sink);
     Ok(())
-}
-
-fn live_options(config: &Config, known: &[Known]) -> Result<Vec<LiveOptions>, WatchError> {
-    if config.nodes.len() < 2 {
-        let problem = format!("{}: watch needs two or more nodes", config.origin);
-        return Err(WatchError::Usage(format!("{problem}\n  hint: name them as [nodes.NAME]")));
-    }
-    let options = |(of, known): (&NodeConfig, &Known)| {
-        let plans = table_plans(config, known.clone())?;
-        let mut options = live_options_of(config, of, plans).map_err(WatchError::Usage)?;
-        options.start = match &config.watch.start {
-            Start::Now => LiveStart::Now,
-            Start::Earliest => LiveStart::Earliest,
-            Start::At(places) => match places.get(&of.name) {
-                Some((file, position)) => LiveStart::At { file: file.clone(), position: *position },
-                None => LiveStart::Now,
-            },
-        };
-        Ok(options)
-    };
-    config.nodes.iter().zip(known).map(options).collect()
-}
-
-fn report_facts(node: &str, facts: &ServerFacts, tables: usize) {
-    info!(
-        node,
-        version = facts.version,
-        server_id = facts.server_id,
-        row_image = facts.row_image,
-        row_metadata = facts.row_metadata,
-        tables,
-        "connected"
-    );
-    if facts.binlog_format != "ROW" {
-        warn!(
-            node,
-            "binlog_format={}: rows written by statements are blind spots", facts.binlog_format
-        );
-    }
-    if tables == 0 {
-        warn!(
-            node,
-            "the account sees no tables, so unique keys are not known: on the server, GRANT \
-             SELECT on the tables that are written"
-        );
-    }
-    if facts.row_metadata != "FULL" {
-        warn!(
-            node,
-            "binlog_row_metadata={}: the log names no keys; they are taken from the tables as they \
-             are now, where the account sees them. Set binlog_row_metadata=FULL",
-            facts.row_metadata
-        );
-    }
-}
-
-fn learn(node: &mut crate::model::Node, facts: &ServerFacts) -> Result<(), WatchError> {
-    if !node.server_ids.is_empty() && !node.server_ids.contains(&facts.server_id) {
-        return Err(WatchError::Usage(format!(
-            "nodes.{}: the server has server id {}, but the configuration gives it {:?}\n  \
-             hint: is the url another node's?",
-            node.name, facts.server_id, node.server_ids
-        )));
-    }
-    if !node.server_ids.contains(&facts.server_id) {
-        node.server_ids.push(facts.server_id);
-    }
-    if let Some(uuid) = facts.server_uuid.filter(|uuid| !node.server_uuids.contains(uuid)) {
-        node.server_uuids.push(uuid);
-    }
-    Ok(())
-}
-
-fn check_ids(nodes: &Nodes, config: &Config) -> Result<(), WatchError> {
-    for (node, of) in nodes.iter() {
-        for id in &of.server_ids {
-            let owner = nodes.by_server_id(*id);
-            if owner != Some(node) {
-                let other = owner.map_or("?", |owner| nodes[owner].name.as_str());
-                return Err(WatchError::Usage(format!(
-                    "nodes {other} and {} are the same server, or share server id {id}\n  \
-                     hint: every master needs a server_id of its own",
-                    of.name
-                )));
-            }
-            if nodes.indices().any(|any| config.replica_server_id(any) == *id) {
-                return Err(WatchError::Usage(format!(
-                    "{}: watch.replica_server_id: {id} is the server id of {}\n  \
-                     hint: choose a number that no server of the ring has",
-                    config.origin, of.name
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Asks a server for its tables again whenever they are found to have changed, now and then.
-async fn keep_known(options: LiveOptions, known: Known, stale: Arc<Notify>) {
-    loop {
-        stale.notified().await;
-        match table_schemas(&options).await {
-            Ok(tables) => {
-                let count = tables.len();
-                *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
-                info!(node = options.node, tables = count, "asked for its tables again");
-            }
-            Err(error) => warn!(node = options.node, "cannot ask for its tables: {error}"),
-        }
-        tokio::time::sleep(ASK_AGAIN_AFTER).await;
-    }
 }
 
 /// One node's stream, at the judge.
@@ -286,6 +185,8 @@ struct Judge {
     keeper: Keeper,
     reports: Vec<Report>,
     alive: Alive,
+    surveys: Surveys,
+    board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
     starts_now: bool,
 }
@@ -294,15 +195,21 @@ impl Judge {
     fn new(
         config: &Config,
         nodes: Nodes,
+        facts: &[ServerFacts],
         filter: Filter,
         store: Option<Store>,
+        shown: Shown,
     ) -> Result<Self, WatchError> {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(&nodes, reasons, event::kind_names());
         let metrics = Arc::new(metrics.map_err(anyhow::Error::from)?);
+        let mut board = Board::new(&nodes, facts);
+        for (node, facts) in nodes.indices().zip(facts) {
+            survey::note(&mut board, &metrics, node, facts);
+        }
         Ok(Judge {
             verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX))?,
-            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone()),
+            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), shown)?,
             nodes,
             inputs: Vec::new(),
             metrics,
@@ -310,6 +217,8 @@ impl Judge {
             filter,
             reports: Vec::new(),
             alive: Alive::new(),
+            surveys: Surveys::default(),
+            board,
             starts_now: config.watch.start == Start::Now,
         })
     }
@@ -327,6 +236,7 @@ impl Judge {
             let stale = Arc::<Notify>::default();
             tokio::spawn(keep_known(options.clone(), known, stale.clone()));
             self.alive.add(node, options.clone());
+            self.surveys.add(node, options.clone());
             tokio::spawn(follow(options, send, status.clone()));
             statuses.push(status);
             self.inputs.push(Input {
@@ -346,17 +256,17 @@ impl Judge {
     }
 
     /// What HTTP reads.
-    fn shared(&self, statuses: Vec<Arc<StreamStatus>>) -> Shared {
-        let names: Vec<String> = self.nodes.iter().map(|(_, node)| node.name.clone()).collect();
+    fn shared(&self, statuses: Vec<Arc<StreamStatus>>, pages: Pages) -> Shared {
+        let nodes: Vec<NodeIndex> = self.nodes.indices().collect();
         let metrics = self.metrics.clone();
         let refresh = move || {
-            for (name, status) in names.iter().zip(&statuses) {
+            for (node, status) in nodes.iter().zip(&statuses) {
                 let (file, offset) = status.position();
-                metrics.set_position(name, &file, offset);
-                metrics.set_bytes(name, status.bytes());
-                metrics.set_connected(name, status.is_connected());
+                metrics.set_position(*node, &file, offset);
+                metrics.set_bytes(*node, status.bytes());
+                metrics.set_connected(*node, status.is_connected());
                 for (kind, count) in status.events_by_kind() {
-                    metrics.set_events(name, kind, count);
+                    metrics.set_events(*node, kind, count);
                 }
             }
         };
@@ -364,6 +274,11 @@ impl Judge {
             metrics: self.metrics.clone(),
             refresh: Arc::new(refresh),
             ready: self.ready.clone(),
+            status: self.board.snapshots(),
+            findings: pages.findings,
+            news: pages.news,
+            desk: pages.desk,
+            access: pages.access,
         }
     }
 
@@ -398,12 +313,16 @@ impl Judge {
                 },
                 None => {
                     self.tell(sink);
-                    match self.keeper.due() {
+                    match self.due() {
                         None => self.receive().await?,
-                        Some(due) => match tokio::time::timeout(due, self.receive()).await {
-                            Ok(received) => received?,
-                            Err(_) => self.keep(sink),
-                        },
+                        Some(due) => {
+                            if let Ok(received) = tokio::time::timeout(due, self.receive()).await {
+                                received?;
+                            }
+                        }
+                    }
+                    if self.keeper.due() == Some(Duration::ZERO) {
+                        self.keep(sink);
                     }
                 }
             }
@@ -422,6 +341,20 @@ impl Judge {
         if !self.reports.is_empty() {
             self.tell(sink);
         }
+        self.surveys.look(&mut self.board, &self.metrics);
+        if let Some(status) = self.board.publish(&self.nodes, &self.verifier, &self.metrics) {
+            if !self.keeper.keeps() {
+                for (input, at) in self.inputs.iter().filter_map(|of| Some((of, of.at.as_ref()?))) {
+                    self.metrics.set_needed_file(input.node, &at.file);
+                }
+            }
+            sink.status(&status);
+        }
+    }
+
+    /// How long the judge may wait for the streams: what is kept and what is shown is due by then.
+    fn due(&self) -> Option<Duration> {
+        [self.keeper.due(), self.board.due()].into_iter().flatten().min()
     }
 
     /// The stream whose next transaction is the oldest.
@@ -460,15 +393,18 @@ impl Judge {
             LiveEvent::Connected { file, position } => {
                 info!(node = name, file, position, "following");
                 input.connected = true;
+                self.board.connected(input.node);
             }
             LiveEvent::CaughtUp => {
                 input.idle = true;
                 self.alive.caught_up(input.node);
+                self.board.caught_up(input.node);
             }
             LiveEvent::Disconnected { reason, error } => {
                 error!(node = name, reason = reason.as_str(), "{error}");
-                self.metrics.disconnected(name, reason.as_str());
+                self.metrics.disconnected(input.node, reason.as_str());
                 (input.connected, input.idle) = (false, false);
+                self.board.disconnected(input.node, error.to_string());
             }
             LiveEvent::Item(FeedItem::Begin(baseline)) => {
                 input.gtids = baseline.clone();
@@ -477,6 +413,7 @@ impl Judge {
                     self.verifier.baseline_is_whole(input.node);
                 }
                 input.begun = true;
+                self.board.begun(input.node);
             }
             LiveEvent::Item(item) => input.waiting.push_back(item),
         }
@@ -494,8 +431,8 @@ impl Judge {
                 }
                 self.verifier.observe(input.node, &tx, &mut self.reports);
                 let origin = self.nodes.by_server_id(tx.server_id);
-                let origin = origin.map(|origin| self.nodes[origin].name.as_str());
-                self.metrics.observe(&self.nodes[input.node].name, origin, &tx, now());
+                self.board.shown(input.node, origin, &tx);
+                self.metrics.observe(input.node, origin, &tx, now());
                 if let Some(gtid) = &tx.gtid {
                     input.gtids.add(gtid);
                 }
@@ -512,9 +449,19 @@ impl Judge {
         self.tell(sink);
     }
 
-    /// Takes what is new on its way to the store and to whoever is told, and brings the gauges up
-    /// to date.
+    /// Takes what is new on its way to the store and to whoever is told.
     fn tell(&mut self, sink: &mut impl WatchSink) {
+        // Not so for most transactions, and the calendar costs more than counting one.
+        if !self.reports.is_empty() {
+            self.sort_out(sink);
+        }
+        if self.keeper.due() == Some(Duration::ZERO) {
+            self.keep(sink);
+        }
+    }
+
+    /// Leaves out what is suppressed.
+    fn sort_out(&mut self, sink: &mut impl WatchSink) {
         let mut reports = std::mem::take(&mut self.reports);
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
         for report in reports.drain(..).filter(|report| report.news || report.finding.settled) {
@@ -525,19 +472,6 @@ impl Judge {
             }
         }
         self.reports = reports;
-        if self.keeper.due() == Some(Duration::ZERO) {
-            self.keep(sink);
-        }
-        for (node, of) in self.nodes.iter() {
-            self.metrics.set_pending(&of.name, self.verifier.open_transactions_of(node));
-            let compared = self.verifier.coverage().compared[node.at()];
-            let Compared { identical, differs, unverifiable } = compared;
-            self.metrics.set_verified(&of.name, [identical, differs, unverifiable]);
-            if let Some(until) = self.verifier.verified_until(node) {
-                self.metrics.set_verified_until(&of.name, until);
-            }
-        }
-        self.metrics.set_pending_keys(self.verifier.open_keys());
     }
 
     /// Commits what waits to be told, with where the streams are, and tells it.

@@ -5,12 +5,11 @@ use super::{
     explain::{EXPLAIN_HELP, ExplainArgs, REPAIR_HELP, RepairArgs},
 };
 use crate::{
-    config::parse_long_duration,
+    app::until::Until,
     model::{FindingKind, State},
 };
 use clap::{Subcommand, ValueEnum};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum FindingsCommand {
@@ -147,63 +146,16 @@ pub(super) struct AckArgs {
     #[arg(long, value_name = "TEXT", required_unless_present = "remove", value_parser = words)]
     pub(super) why: Option<String>,
     /// The last day on which that holds, in UTC, or for how long; without it, for good
-    #[arg(long, value_name = "DATE|DURATION", value_parser = until)]
+    #[arg(long, value_name = "DATE|DURATION", value_parser = Until::parse)]
     pub(super) until: Option<Until>,
     /// Take the note back
     #[arg(long, conflicts_with_all = ["by", "why", "until"])]
     pub(super) remove: bool,
 }
 
-/// When an acknowledgement ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Until {
-    Day(Date),
-    For(Duration),
-}
-
-impl Until {
-    /// The moment from which on it does not hold.
-    pub(super) fn after(self, now: Timestamp) -> Timestamp {
-        let end = match self {
-            Until::Day(day) => day
-                .tomorrow()
-                .and_then(|next| next.to_zoned(TimeZone::UTC))
-                .map(|at| at.timestamp()),
-            Until::For(duration) => now.checked_add(duration),
-        };
-        end.unwrap_or(Timestamp::MAX)
-    }
-}
-
-fn until(text: &str) -> Result<Until, String> {
-    let is_date = text.len() == "2027-01-31".len() && text.matches('-').count() == 2;
-    let wrong = || r#"write the last day, such as 2027-01-31, or how long, such as 30d or 12h"#;
-    match is_date {
-        true => text.parse().map(Until::Day).map_err(|_| wrong().to_owned()),
-        false => parse_long_duration(text).map(Until::For).map_err(|_| wrong().to_owned()),
-    }
-}
-
 fn words(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("is empty".to_owned()),
         words => Ok(words.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_acknowledgement_ends_with_its_last_day() {
-        let now: Timestamp = "2027-01-30T12:00:00Z".parse().unwrap();
-        let after = |text| until(text).map(|until| until.after(now).to_string());
-        assert_eq!(after("2027-01-31").unwrap(), "2027-02-01T00:00:00Z");
-        assert_eq!(after("7d").unwrap(), "2027-02-06T12:00:00Z");
-        assert_eq!(after("90m").unwrap(), "2027-01-30T13:30:00Z");
-        for bad in ["", "tomorrow", "2027-13-01", "2027-01-31T00:00:00Z", "-1d", "7"] {
-            assert!(after(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -62,21 +62,17 @@ struct Printer {
 }
 
 impl WatchSink for Printer {
-    fn finding(&mut self, finding: &Finding, nodes: &Nodes) {
+    /// In one write that ends a line, so that standard output holds nothing back: what fails is
+    /// this finding, and no other.
+    fn finding(&mut self, finding: &Finding, nodes: &Nodes) -> io::Result<()> {
         let text = match self.format {
             WatchFormat::Text => finding_text(finding, nodes, self.colour),
             WatchFormat::Ndjson => {
                 serde_json::to_string(&Record::new(finding, nodes)).unwrap_or_default()
             }
         };
-        if let Err(error) = writeln!(io::stdout(), "{text}") {
-            tracing::error!("cannot write a finding to stdout: {error}");
-        }
+        io::stdout().write_all(format!("{text}\n").as_bytes())
     }
 
-    fn flush(&mut self) {
-        if let Err(error) = io::stdout().flush() {
-            tracing::error!("cannot write findings to stdout: {error}");
-        }
-    }
+    fn flush(&mut self) {}
 }

@@ -1,16 +1,37 @@
-//! HTTP: metrics and health.
+//! HTTP: metrics, health, the status page, and the same as JSON.
+//!
+//! **Architecture invariant.** `http` reads snapshots and the store, never the engine; it changes
+//! nothing but acknowledgements. On an address that is not loopback everything but metrics and
+//! health wants the token; row values are on a page only where `watch.evidence` is `full`.
 
-use crate::metrics::Metrics;
+mod access;
+mod answer;
+mod api;
+mod events;
+mod findings;
+mod pages;
+mod query;
+
+pub use access::Access;
+pub use findings::Findings;
+
+use crate::{
+    metrics::Metrics,
+    report::{Explanation, Repair, Status, page::Rows},
+};
 use axum::{
     Router,
     http::{StatusCode, header},
+    middleware,
     response::IntoResponse,
     routing::get,
 };
+use serde_json::Value;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
+use tokio::sync::watch;
 
 /// What the pages read: snapshots, never the engine.
 #[derive(Clone)]
@@ -21,33 +42,86 @@ pub struct Shared {
     pub refresh: Arc<dyn Fn() + Send + Sync>,
     /// All streams are connected and have begun.
     pub ready: Arc<AtomicBool>,
+    /// Where the streams are.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// The findings.
+    pub findings: Arc<Findings>,
+    /// Counts up whenever findings change.
+    pub news: watch::Sender<u64>,
+    /// What a page cannot know by itself.
+    pub desk: Arc<dyn Desk>,
+    /// Who may see pages.
+    pub access: Arc<Access>,
+}
+
+/// What pages need of the program beyond findings. Each call may wait for disks and servers.
+pub trait Desk: Send + Sync {
+    /// What proves a finding, and what repairs it.
+    ///
+    /// # Errors
+    /// Why it cannot be explained, for a person.
+    fn explain(&self, record: &Value) -> Result<Explained, String>;
+    /// Takes note of a finding. `until` is a date, a duration, or empty: for good.
+    ///
+    /// # Errors
+    /// What is wrong, for the person who takes note.
+    fn acknowledge(&self, id: &str, by: &str, why: &str, until: &str) -> Result<(), String>;
+    /// Takes the note back.
+    ///
+    /// # Errors
+    /// What is wrong, for the person.
+    fn withdraw(&self, id: &str) -> Result<(), String>;
+}
+
+/// A finding, explained.
+#[derive(Debug)]
+pub struct Explained {
+    /// The order of its transactions, and what was read of them.
+    pub explanation: Explanation,
+    /// Whether row values may be shown.
+    pub rows: Rows,
+    /// Scripts that repair it, for each node that could win.
+    pub repairs: Vec<(String, Repair)>,
+    /// What each command line does, and the command.
+    pub commands: Vec<(&'static str, String)>,
 }
 
 /// The routes.
 pub fn router(shared: Shared) -> Router {
-    let metrics = shared.clone();
+    let pages = Router::new()
+        .route("/", get(pages::overview))
+        .route("/findings/{id}", get(pages::finding))
+        .route("/findings/{id}/acknowledge", get(pages::back).post(pages::acknowledge))
+        .route("/findings/{id}/withdraw", get(pages::back).post(pages::withdraw))
+        .route("/events", get(events::events))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/findings", get(api::findings))
+        .route("/api/v1/findings/{id}", get(api::finding))
+        .layer(middleware::from_fn_with_state(shared.clone(), access::check));
     Router::new()
-        .route(
-            "/metrics",
-            get(move || async move {
-                (metrics.refresh)();
-                let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-                (kind, metrics.metrics.text())
-            }),
-        )
+        .merge(pages)
+        .route("/login", get(access::login_page).post(access::login))
+        .route("/static/style.css", get(pages::style))
+        .route("/static/page.js", get(pages::script))
+        .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route(
-            "/readyz",
-            get(move || async move {
-                match shared.ready.load(Ordering::Relaxed) {
-                    true => (StatusCode::OK, "ready\n").into_response(),
-                    false => {
-                        let why = "not ready: not all streams are connected\n";
-                        (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
-                    }
-                }
-            }),
-        )
+        .route("/readyz", get(ready))
+        .fallback(answer::not_found)
+        .layer(middleware::from_fn(answer::headers))
+        .with_state(shared)
+}
+
+async fn metrics(axum::extract::State(shared): axum::extract::State<Shared>) -> impl IntoResponse {
+    (shared.refresh)();
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (kind, shared.metrics.text())
+}
+
+async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> impl IntoResponse {
+    match shared.ready.load(Ordering::Relaxed) {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready: not all streams are connected\n"),
+    }
 }
 
 /// Serves until the listener fails.
@@ -57,3 +131,6 @@ pub fn router(shared: Shared) -> Router {
 pub async fn serve(listener: tokio::net::TcpListener, shared: Shared) -> std::io::Result<()> {
     axum::serve(listener, router(shared)).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,85 +1,108 @@
 //! Findings that hold: told, and not healed since.
+//!
+//! With a store the gauges say what is in it: they start from what it holds, and each commit tells
+//! how it changed that. So nothing is remembered here. Without a store the ids of what can heal are
+//! remembered while it holds, [`OPEN_MAX`] at most.
 
-use super::names;
+use super::{
+    Metrics,
+    findings::{Labels, OTHER},
+    names,
+    streams::gauge,
+};
 use crate::model::{Finding, FindingId, FindingKind, State};
-use prometheus::{IntGaugeVec, Registry};
+use prometheus::{IntGauge, IntGaugeVec, Registry, Result};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Mutex, PoisonError},
 };
 
-/// Tables that are told apart; the rest count as `other`.
+/// Tables that are told apart; the rest count as [`OTHER`].
 const TABLES_MAX: usize = 100;
+
+/// Ids remembered at most, some 30 bytes each: as many rows as the engine follows. Past that a
+/// finding is not counted as open.
+const OPEN_MAX: usize = 1_000_000;
 
 /// The gauges of what holds.
 pub(super) struct Holding {
     kinds: IntGaugeVec,
-    tables: IntGaugeVec,
-    known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    tables: BTreeSet<String>,
-    /// Of what can heal: what holds, with its table.
-    open: BTreeMap<FindingId, Option<String>>,
+    divergences: IntGaugeVec,
+    tables: Labels,
+    /// Without a store: what can heal and holds.
+    open: Mutex<BTreeSet<FindingId>>,
 }
 
 impl Holding {
-    pub(super) fn register(r: &Registry) -> prometheus::Result<Holding> {
-        let help = "Findings told since the start that still hold";
+    pub(super) fn register(r: &Registry) -> Result<Holding> {
+        let help = "Findings that hold, those in the store at the start among them";
         let kinds = names::int_gauges(r, "open_findings", help, &["kind"])?;
         let help = "Rows that differ between the masters, by table; tables past the first 100 \
                     count as other";
-        let tables = names::int_gauges(r, "open_divergences", help, &["table"])?;
+        let divergences = names::int_gauges(r, "open_divergences", help, &["table"])?;
         for kind in FindingKind::ALL {
             kinds.with_label_values(&[kind.as_str()]);
         }
-        tables.with_label_values(&["other"]);
-        Ok(Holding { kinds, tables, known: Mutex::default() })
+        divergences.with_label_values(&[OTHER]);
+        Ok(Holding { kinds, divergences, tables: Labels::new(TABLES_MAX), open: Mutex::default() })
     }
 
-    /// Takes in a finding that is told, `first` for the first time.
-    pub(super) fn told(&self, finding: &Finding, first: bool) {
-        let kind = finding.kind.as_str();
+    fn kind(&self, kind: FindingKind) -> IntGauge {
+        self.kinds.with_label_values(&[kind.as_str()])
+    }
+
+    fn add(&self, finding: &Finding, step: i64) {
+        self.kind(finding.kind).add(step);
+        if let Some(table) = &finding.table
+            && finding.kind == FindingKind::Divergence
+        {
+            self.divergences.with_label_values(&[self.tables.of(table)]).add(step);
+        }
+    }
+}
+
+impl Metrics {
+    /// Says how many findings of a kind the store holds open, before any are told.
+    pub fn set_open(&self, kind: FindingKind, count: u64) {
+        self.holding.kind(kind).set(gauge(count));
+    }
+
+    /// Adds rows of a table that differ as the store has them, before any are told.
+    pub fn add_open_divergences(&self, table: &str, count: u64) {
+        let holding = &self.holding;
+        let label = holding.tables.of(table);
+        holding.divergences.with_label_values(&[label]).add(gauge(count));
+    }
+
+    /// Takes in a finding that was committed to the store: whether it was open there before, and
+    /// whether it is now.
+    pub fn kept(&self, finding: &Finding, was_open: bool, is_open: bool) {
+        match (was_open, is_open) {
+            (false, true) => self.holding.add(finding, 1),
+            (true, false) => self.holding.add(finding, -1),
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    /// Takes in that the store has deleted open findings of a kind that cannot heal.
+    pub fn forgotten(&self, kind: FindingKind, count: u64) {
+        self.holding.kind(kind).sub(gauge(count));
+    }
+
+    /// Takes in a finding that is told where there is no store, `first` for the first time.
+    pub fn told_without_store(&self, finding: &Finding, first: bool) {
+        let holding = &self.holding;
         if !finding.kind.can_heal() {
-            self.kinds.with_label_values(&[kind]).add(i64::from(first));
+            holding.kind(finding.kind).add(i64::from(first));
             return;
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let was = known.open.contains_key(&finding.id);
-        let is = finding.state != State::Healed;
-        if was == is {
-            return;
-        }
-        let step = if is { 1 } else { -1 };
-        self.kinds.with_label_values(&[kind]).add(step);
-        let table = match is {
-            true => {
-                let table = finding.table.as_deref().filter(|_| counts_by_table(finding));
-                let label = table.map(|table| known.label(table));
-                known.open.insert(finding.id, label.clone());
-                label
+        let mut open = holding.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if finding.state == State::Healed {
+            if open.remove(&finding.id) {
+                holding.add(finding, -1);
             }
-            false => known.open.remove(&finding.id).flatten(),
-        };
-        if let Some(table) = table {
-            self.tables.with_label_values(&[table]).add(step);
+        } else if open.len() < OPEN_MAX && open.insert(finding.id) {
+            holding.add(finding, 1);
         }
-    }
-}
-
-/// Whether it counts by table.
-fn counts_by_table(finding: &Finding) -> bool {
-    finding.kind == FindingKind::Divergence
-}
-
-impl Known {
-    fn label(&mut self, table: &str) -> String {
-        if self.tables.len() < TABLES_MAX || self.tables.contains(table) {
-            self.tables.insert(table.to_owned());
-            return table.to_owned();
-        }
-        "other".to_owned()
     }
 }

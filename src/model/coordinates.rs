@@ -15,3 +15,8 @@ pub struct Coordinates {
     /// Offset just past the event that ends the transaction, in bytes.
     pub end: u64,
 }
+
+/// The number at the end of a binlog file's name: 17 of `mysql-bin.000017`.
+pub fn file_number(name: &str) -> Option<u64> {
+    name.rsplit_once('.')?.1.parse().ok()
+}

@@ -105,6 +105,12 @@ impl Severity {
             Severity::Critical => "critical",
         }
     }
+
+    /// The severity of that word.
+    pub fn parse(word: &str) -> Option<Severity> {
+        let all = [Severity::Info, Severity::Warning, Severity::Critical];
+        all.into_iter().find(|severity| severity.as_str() == word)
+    }
 }
 
 /// Whether the logs prove it.
@@ -135,6 +141,12 @@ impl State {
             State::Healed => "healed",
             State::Acknowledged => "acknowledged",
         }
+    }
+
+    /// The state of that word.
+    pub fn parse(word: &str) -> Option<State> {
+        let all = [State::Open, State::Healed, State::Acknowledged];
+        all.into_iter().find(|state| state.as_str() == word)
     }
 }
 

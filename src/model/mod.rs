@@ -8,11 +8,12 @@ mod gtid;
 mod node;
 mod ownership;
 mod schema;
+mod setting;
 mod table;
 mod time;
 mod transaction;
 
-pub use coordinates::Coordinates;
+pub use coordinates::{Coordinates, file_number};
 pub use finding::{
     Cause, Certainty, ConflictKind, Finding, FindingId, FindingKind, Healed, LastWrite, Outcome,
     OwnerRef, Severity, State, TransactionRef,
@@ -24,6 +25,7 @@ pub use ownership::{
     Endpoint, OwnershipRule, RowOwnership, RowRule, RuleBody, Unlisted, ValuePattern,
 };
 pub use schema::{ColumnSchema, KeyPart, TableSchema, TableSchemas, UniqueSchema};
+pub use setting::Setting;
 pub use table::{Column, ColumnType, RowKey, Table, TableId, UniqueKey};
 pub use time::CommitTime;
 pub use transaction::{

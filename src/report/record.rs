@@ -121,6 +121,14 @@ fn certainty(certainty: Certainty) -> &'static str {
     }
 }
 
+/// A value of a record for people: text without its quotes, all else as JSON.
+pub fn told_json(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
 /// By node: the transaction that wrote the row last there, or null.
 fn last_written(finding: &Finding, nodes: &Nodes) -> Option<Value> {
     if finding.last_written.is_empty() {
@@ -170,6 +178,6 @@ fn transaction(transaction: &TransactionRef, nodes: &Nodes) -> Value {
     })
 }
 
-fn coordinates_json(at: &Coordinates) -> Value {
+pub(super) fn coordinates_json(at: &Coordinates) -> Value {
     json!({"file": &*at.file, "start": at.start, "end": at.end})
 }

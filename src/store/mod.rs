@@ -8,20 +8,28 @@
 //!
 //! Times are microseconds since the Unix epoch, UTC.
 
+mod counts;
 mod error;
 mod lock;
+mod memory;
+mod page;
 mod query;
 mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use counts::OpenCounts;
 pub use error::StoreError;
+pub use page::{KindCount, Listed, PageQuery, TableCount};
 pub use query::{After, Kept, Query};
 
 use crate::model::{Certainty, FindingKind, Outcome, Severity, State};
 use lock::Lock;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, named_params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, TransactionBehavior, named_params, types::ValueRef,
+};
 use std::{
+    collections::BTreeMap,
     fs::OpenOptions,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -145,6 +153,19 @@ pub struct Committed {
     pub change: Change,
     /// Somebody has taken note of it, and that still holds.
     pub is_acknowledged: bool,
+    /// It was in the store before, and had not healed.
+    pub was_open: bool,
+    /// It is in the store now, and has not healed.
+    pub is_open: bool,
+}
+
+/// What was deleted of old findings.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pruned {
+    /// How many in all. With [`PRUNE_BATCH`] there may be more.
+    pub count: usize,
+    /// Those of kinds that cannot heal, by kind: they counted as open.
+    pub open: BTreeMap<FindingKind, u64>,
 }
 
 /// That somebody has taken note of a finding.
@@ -311,12 +332,9 @@ impl Store {
     /// Deletes findings that were closed longer than `keep` ago, in microseconds: those that have
     /// healed, and of kinds that cannot heal those that nothing has been heard of since.
     ///
-    /// # Output
-    /// How many it deleted. With [`PRUNE_BATCH`] there may be more.
-    ///
     /// # Errors
     /// What SQLite says.
-    pub fn prune(&mut self, now: i64, keep: i64) -> Result<usize, StoreError> {
+    pub fn prune(&mut self, now: i64, keep: i64) -> Result<Pruned, StoreError> {
         let lasting = FindingKind::ALL.into_iter().filter(|kind| kind.can_heal());
         let lasting: Vec<String> = lasting.map(|kind| format!("'{}'", kind.as_str())).collect();
         // Old logs are read, too: what was found in them today is kept from today on.
@@ -326,12 +344,25 @@ impl Store {
                 UNION
                 SELECT rowid FROM findings
                 WHERE last_seen < ?1 AND written_at < ?1 AND kind NOT IN ({})
-                LIMIT ?2)",
+                LIMIT ?2)
+            RETURNING kind, state",
             lasting.join(", ")
         );
         let before = now.saturating_sub(keep);
-        let deleted = self.connection.execute(&sql, (before, PRUNE_BATCH as i64));
-        deleted.map_err(|source| self.fails("delete old findings", source))
+        let delete = || {
+            let mut pruned = Pruned::default();
+            let mut statement = self.connection.prepare(&sql)?;
+            let mut deleted = statement.query((before, PRUNE_BATCH as i64))?;
+            while let Some(row) = deleted.next()? {
+                pruned.count += 1;
+                let kind = FindingKind::parse(row.get_ref(0)?.as_str()?);
+                if let Some(kind) = kind.filter(|_| row.get_ref(1).is_ok_and(is_open)) {
+                    *pruned.open.entry(kind).or_default() += 1;
+                }
+            }
+            Ok(pruned)
+        };
+        delete().map_err(|source| self.fails("delete old findings", source))
     }
 
     /// Where each node's stream has been read to.
@@ -382,6 +413,11 @@ impl Store {
     }
 }
 
+/// Whether a state says that a finding has not healed.
+fn is_open(state: ValueRef<'_>) -> bool {
+    state.as_str().is_ok_and(|state| state != "healed")
+}
+
 /// What of a finding is told once: a line is printed when one of these changes.
 fn telling(finding: &StoredFinding) -> String {
     let certainty = certainty(finding.certainty);
@@ -401,17 +437,23 @@ fn upsert(
     finding: &StoredFinding,
     now: i64,
 ) -> rusqlite::Result<Committed> {
-    let sql = "SELECT f.settled, f.told, a.at IS NOT NULL AND (a.until IS NULL OR a.until > ?2)
+    let sql = "SELECT f.settled, f.told, a.at IS NOT NULL AND (a.until IS NULL OR a.until > ?2),
+            f.state
         FROM findings f LEFT JOIN acknowledgements a ON a.finding_id = f.id WHERE f.id = ?1";
+    let mut was_open = false;
     let old: Option<(bool, String, bool)> = connection
         .prepare_cached(sql)?
-        .query_row((&finding.id, now), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row((&finding.id, now), |row| {
+            was_open = is_open(row.get_ref(3)?);
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .optional()?;
     let telling = telling(finding);
     let (change, told, is_acknowledged) = match old {
         None => (Change::New, telling, false),
         Some((settled, _, acknowledged)) if settled && !finding.settled => {
-            return Ok(Committed { change: Change::Same, is_acknowledged: acknowledged });
+            let (change, is_acknowledged) = (Change::Same, acknowledged);
+            return Ok(Committed { change, is_acknowledged, was_open, is_open: was_open });
         }
         Some((_, told, acknowledged)) if told.split_inclusive(';').any(|of| of == telling) => {
             (Change::Same, told, acknowledged)
@@ -451,7 +493,8 @@ fn upsert(
         ":told": told,
         ":record": finding.record,
     })?;
-    Ok(Committed { change, is_acknowledged: is_acknowledged && !is_healed })
+    let (is_acknowledged, is_open) = (is_acknowledged && !is_healed, !is_healed);
+    Ok(Committed { change, is_acknowledged, was_open, is_open })
 }
 
 fn put_suspect(connection: &Connection, row: &LedgerRow) -> rusqlite::Result<()> {

@@ -3,6 +3,7 @@
 use super::{Acknowledgement, Store, StoreError};
 use crate::model::{FindingKind, Severity, State};
 use rusqlite::{Row, named_params};
+use serde_json::{Value, json};
 
 /// Which findings; the default is all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -41,8 +42,28 @@ pub struct Kept {
     pub acknowledgement: Option<Acknowledgement>,
 }
 
-const COLUMNS: &str = "f.id, f.last_seen, f.table_name, f.state, f.record, a.who, a.why, a.at, \
-    a.until FROM findings f LEFT JOIN acknowledgements a ON a.finding_id = f.id";
+impl Kept {
+    /// The finding as a JSON object, in its state of now, with who has taken note of it.
+    pub fn told(&self) -> Value {
+        let mut value: Value = serde_json::from_str(&self.record).unwrap_or_default();
+        if let (Some(ack), Some(object)) = (&self.acknowledgement, value.as_object_mut()) {
+            object.insert("state".to_owned(), Value::from(self.state.as_str()));
+            object.insert("acknowledgement".to_owned(), acknowledgement_json(ack));
+        }
+        value
+    }
+}
+
+fn acknowledgement_json(ack: &Acknowledgement) -> Value {
+    let time = |micros| jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+    let time = |micros| time(micros).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    json!({"by": ack.by, "why": ack.why, "at": time(ack.at), "until": ack.until.map(time)})
+}
+
+/// What [`kept`] reads.
+pub(super) const COLUMNS: &str =
+    "f.id, f.last_seen, f.table_name, f.state, f.record, a.who, a.why, a.at, a.until";
+const FROM: &str = "FROM findings f LEFT JOIN acknowledgements a ON a.finding_id = f.id";
 
 impl Store {
     /// Findings at a time, the newest first, until `found` has enough.
@@ -86,7 +107,9 @@ impl Store {
     pub fn find(&self, prefix: &str, limit: usize, now: i64) -> Result<Vec<Kept>, StoreError> {
         // The letter after f: past every id that begins so.
         let end = format!("{prefix}g");
-        let sql = format!("SELECT {COLUMNS} WHERE f.id >= ?1 AND f.id < ?2 ORDER BY f.id LIMIT ?3");
+        let sql = format!(
+            "SELECT {COLUMNS} {FROM} WHERE f.id >= ?1 AND f.id < ?2 ORDER BY f.id LIMIT ?3"
+        );
         let read = || {
             let mut statement = self.connection.prepare_cached(&sql)?;
             let rows = statement.query_map((prefix, end, limit as i64), |row| kept(row, now))?;
@@ -97,26 +120,49 @@ impl Store {
 }
 
 fn select(query: &Query) -> String {
-    format!("SELECT {COLUMNS} WHERE {} ORDER BY f.last_seen DESC, f.id DESC", condition(query))
+    format!(
+        "SELECT {COLUMNS} {FROM} WHERE {} ORDER BY f.last_seen DESC, f.id DESC",
+        condition(query)
+    )
+}
+
+/// That an acknowledgement, under the name `a`, is there and holds at the time `now`.
+pub(super) fn ack_holds(a: &str, now: &str) -> String {
+    format!("{a}.at IS NOT NULL AND ({a}.until IS NULL OR {a}.until > {now})")
+}
+
+/// That a finding, under the name `f`, is in one of these states at the time `:now`; empty: in any.
+pub(super) fn state_condition(f: &str, states: &[State]) -> String {
+    // Not a join: this stands in subqueries, too.
+    let noted = format!(
+        "EXISTS (SELECT 1 FROM acknowledgements n WHERE n.finding_id = {f}.id AND {})",
+        ack_holds("n", ":now")
+    );
+    let state = |state: &State| match state {
+        State::Healed => format!("{f}.state = 'healed'"),
+        State::Acknowledged => format!("({f}.state = 'open' AND {noted})"),
+        State::Open => format!("({f}.state = 'open' AND NOT {noted})"),
+    };
+    match states {
+        [] => "1".to_owned(),
+        states => format!("({})", states.iter().map(state).collect::<Vec<_>>().join(" OR ")),
+    }
+}
+
+/// That a column has one of these words; none: any.
+pub(super) fn words(column: &str, words: Vec<&str>) -> String {
+    match words.as_slice() {
+        [] => "1".to_owned(),
+        words => format!("{column} IN ('{}')", words.join("', '")),
+    }
 }
 
 /// Only words of closed sets go into the text; what a user wrote is bound.
 fn condition(query: &Query) -> String {
-    let holds = "a.at IS NOT NULL AND (a.until IS NULL OR a.until > :now)";
-    let state = |state: &State| match state {
-        State::Healed => "f.state = 'healed'".to_owned(),
-        State::Acknowledged => format!("(f.state <> 'healed' AND {holds})"),
-        State::Open => format!("(f.state <> 'healed' AND NOT ({holds}))"),
-    };
-    let words = |column: &str, words: Vec<&str>| match words.as_slice() {
-        [] => "1".to_owned(),
-        words => format!("{column} IN ('{}')", words.join("', '")),
-    };
     let kinds = words("f.kind", query.kinds.iter().map(|kind| kind.as_str()).collect());
     let severities = query.severities.iter().map(|severity| severity.as_str()).collect();
     let severities = words("f.severity", severities);
-    let states: Vec<String> = query.states.iter().map(state).collect();
-    let states = if states.is_empty() { "1".to_owned() } else { states.join(" OR ") };
+    let states = state_condition("f", &query.states);
     // Both are bound whether or not they are asked for; `:now` likewise.
     let after = "(:last_seen IS NULL OR (f.last_seen, f.id) < (:last_seen, :id))";
     let after = match &query.after {
@@ -124,10 +170,10 @@ fn condition(query: &Query) -> String {
         Some(_) => "(f.last_seen, f.id) < (:last_seen, :id)",
         None => after,
     };
-    format!("{kinds} AND {severities} AND ({states}) AND {after} AND :now IS NOT NULL")
+    format!("{kinds} AND {severities} AND {states} AND {after} AND :now IS NOT NULL")
 }
 
-fn kept(row: &Row<'_>, now: i64) -> rusqlite::Result<Kept> {
+pub(super) fn kept(row: &Row<'_>, now: i64) -> rusqlite::Result<Kept> {
     let acknowledgement = match row.get(5)? {
         Some(by) => {
             Some(Acknowledgement { by, why: row.get(6)?, at: row.get(7)?, until: row.get(8)? })

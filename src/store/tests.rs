@@ -94,7 +94,9 @@ fn an_acknowledgement_outlives_what_changes_and_ends_in_time() {
     assert!(!store.acknowledge("00", &ack(None)).unwrap(), "no such finding");
     assert!(store.acknowledge(&open.id, &ack(Some(100))).unwrap());
     let committed = store.commit(&batch(50, vec![changed.clone()])).unwrap();
-    assert_eq!(committed, [Committed { change: Change::Changed, is_acknowledged: true }]);
+    let told =
+        Committed { change: Change::Changed, is_acknowledged: true, was_open: true, is_open: true };
+    assert_eq!(committed, [told]);
     assert_eq!(states(&store, 99), [State::Acknowledged]);
     assert_eq!(states(&store, 100), [State::Open]);
     assert!(store.acknowledge(&open.id, &ack(None)).unwrap(), "another takes its place");
@@ -102,7 +104,7 @@ fn an_acknowledgement_outlives_what_changes_and_ends_in_time() {
     let mut healed = changed;
     (healed.state, healed.healed_at, healed.settled) = (State::Healed, Some(60), true);
     let committed = store.commit(&batch(101, vec![healed])).unwrap();
-    assert_eq!(committed, [Committed { change: Change::Changed, is_acknowledged: false }]);
+    assert_eq!(committed, [Committed { is_acknowledged: false, is_open: false, ..told }]);
     assert_eq!(states(&store, 102), [State::Healed]);
     assert_eq!(all(&store, &Query::default(), 102)[0].acknowledgement, Some(ack(None)));
     assert!(store.remove_acknowledgement(&open.id).unwrap());
@@ -165,6 +167,50 @@ fn a_batch_is_committed_whole_or_not_at_all() {
 }
 
 #[test]
+fn what_holds_is_counted_and_every_commit_tells_how_it_changed() {
+    let (_dir, mut store) = store();
+    assert_eq!(store.open_counts().unwrap(), OpenCounts::default());
+    let of = |id, kind, table: &str| StoredFinding {
+        kind,
+        table: Some(table.to_owned()),
+        ..finding(id, 10)
+    };
+    let mut findings = vec![
+        of(1, FindingKind::Divergence, "t.few"),
+        of(2, FindingKind::Divergence, "t.many"),
+        of(3, FindingKind::Divergence, "t.many"),
+        of(4, FindingKind::WriteConflict, "t.many"),
+    ];
+    let mut opened = |findings: &[StoredFinding], now| {
+        let committed = store.commit(&batch(now, findings.to_vec())).unwrap();
+        let counts = store.open_counts().unwrap();
+        let step = |of: &Committed| i64::from(of.is_open) - i64::from(of.was_open);
+        (committed.iter().map(step).collect::<Vec<_>>(), counts)
+    };
+    let (steps, counts) = opened(&findings, 1);
+    assert_eq!(steps, [1, 1, 1, 1]);
+    assert_eq!(
+        counts.divergences,
+        [("t.many".to_owned(), 2), ("t.few".to_owned(), 1)],
+        "the table with most of them first"
+    );
+    let kinds = [(FindingKind::Divergence, 3), (FindingKind::WriteConflict, 1)];
+    assert_eq!(counts.kinds, kinds.into());
+    (findings[1].state, findings[1].settled) = (State::Healed, true);
+    let healed = findings[1].clone();
+    let (steps, counts) = opened(&[healed, findings[3].clone()], 2);
+    assert_eq!((steps, counts.kinds[&FindingKind::Divergence]), (vec![-1, 0], 2));
+    // A restarted watch reads it again as it was at first: it stays healed.
+    (findings[1].state, findings[1].settled) = (State::Open, false);
+    let (steps, counts) = opened(&findings, 3);
+    assert_eq!((steps, counts.kinds[&FindingKind::Divergence]), (vec![0; 4], 2));
+    for finding in &findings {
+        store.acknowledge(&finding.id, &ack(None)).unwrap();
+    }
+    assert_eq!(store.open_counts().unwrap(), counts, "what is acknowledged still holds");
+}
+
+#[test]
 fn closed_findings_are_deleted_when_they_are_old_enough() {
     let (_dir, mut store) = store();
     let now = 100 * DAY;
@@ -184,8 +230,9 @@ fn closed_findings_are_deleted_when_they_are_old_enough() {
     // Found today in old logs.
     store.commit(&batch(now, vec![finding(5, 10 * DAY)])).unwrap();
     store.acknowledge(&old[0].id, &ack(None)).unwrap();
-    assert_eq!(store.prune(now, 95 * DAY).unwrap(), 0);
-    assert_eq!(store.prune(now, 30 * DAY).unwrap(), 2);
+    assert_eq!(store.prune(now, 95 * DAY).unwrap().count, 0);
+    let pruned = store.prune(now, 30 * DAY).unwrap();
+    assert_eq!((pruned.count, pruned.open), (2, [(FindingKind::WriteConflict, 1)].into()));
     let left: Vec<String> = all(&store, &Query::default(), now)
         .into_iter()
         .map(|kept| kept.place.id[..2].to_owned())
@@ -194,7 +241,7 @@ fn closed_findings_are_deleted_when_they_are_old_enough() {
     let sql = "SELECT count(*) FROM acknowledgements";
     let count: i64 = store.connection.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(count, 0, "it goes with its finding");
-    assert_eq!(store.prune(now, 30 * DAY).unwrap(), 0);
+    assert_eq!(store.prune(now, 30 * DAY).unwrap().count, 0);
 }
 
 #[test]
@@ -202,8 +249,8 @@ fn many_old_findings_are_deleted_in_small_batches() {
     let (_dir, mut store) = store();
     let many = |n: usize| StoredFinding { id: format!("{n:032x}"), ..finding(1, 1) };
     store.commit(&batch(1, (0..PRUNE_BATCH + 7).map(many).collect())).unwrap();
-    assert_eq!(store.prune(100, 1).unwrap(), PRUNE_BATCH);
-    assert_eq!(store.prune(100, 1).unwrap(), 7);
+    assert_eq!(store.prune(100, 1).unwrap().count, PRUNE_BATCH);
+    assert_eq!(store.prune(100, 1).unwrap().count, 7);
 }
 
 #[test]
@@ -249,7 +296,7 @@ fn a_page_of_many_is_read_through_the_index() {
     let after = Some(After { last_seen: 20, id: "x".to_owned() });
     for query in [Query::default(), Query { after, ..Query::default() }] {
         let plan = store.plan(&query);
-        assert!(plan.contains("findings_by_time"), "{plan}");
+        assert!(plan.contains("findings_listed"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "sorted by the index: {plan}");
         assert_eq!(plan.contains("SEARCH f"), query.after.is_some(), "{plan}");
     }

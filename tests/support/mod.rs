@@ -4,6 +4,7 @@ pub mod dashboards;
 pub mod keys;
 pub mod lab;
 pub mod logs;
+pub mod monitoring;
 pub mod random;
 pub mod recorded;
 pub mod watcher;

@@ -21,6 +21,11 @@ impl Watcher {
     /// restarted server may have another port. The configuration, of a scan, has a `[nodes.a]` and
     /// a `[nodes.b]`.
     pub fn start(lab: &Lab, config: &str) -> Watcher {
+        Watcher::start_with(lab, config, "")
+    }
+
+    /// The same with more in `[watch]`.
+    pub fn start_with(lab: &Lab, config: &str, more: &str) -> Watcher {
         let mut config = config.to_owned();
         for node in ["a", "b"] {
             let socket = lab.node(node).socket.display().to_string();
@@ -29,6 +34,7 @@ impl Watcher {
             config = config.replace(&head, &url);
         }
         config += "[watch]\nlisten = \"127.0.0.1:0\"\nstart = \"earliest\"\n";
+        config += more;
         let path = |name: &str| lab.dir().join(name);
         fs::write(path("watch.toml"), config).expect("a write");
         let (findings, log) = (path("watch.ndjson"), path("watch.log"));
@@ -41,6 +47,13 @@ impl Watcher {
             .spawn()
             .expect("twinlog runs");
         Watcher { child, findings, log }
+    }
+
+    /// The address of its status page, as its log says.
+    pub fn site(&self) -> String {
+        let log = fs::read_to_string(&self.log).expect("a log");
+        let (_, rest) = log.split_once("status page at ").expect("an address in the log");
+        rest.split(',').next().unwrap_or_default().to_owned()
     }
 
     /// Waits until what it has told so far, NDJSON, is as it must be in the end. `differs` says

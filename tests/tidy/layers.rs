@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["model"]),
     // Of the engine, only what it says of its coverage.
     ("report", &["model", "binlog", "engine"]),
-    ("http", &["metrics", "report", "model"]),
+    ("http", &["metrics", "store", "report", "model"]),
     ("app", &["model", "binlog", "engine", "config", "feed", "store", "metrics", "report", "http"]),
     ("cli", &["app", "config", "report", "model"]),
 ];

@@ -7,6 +7,7 @@ mod docs;
 mod layers;
 mod lexer;
 mod limits;
+mod metrics;
 mod read_only;
 mod scripts;
 mod servers;

@@ -13,6 +13,7 @@ mod preflight;
 mod progress;
 mod request;
 mod status;
+mod survey;
 mod tables;
 
 pub use applier::answer_applier_errors;
@@ -21,6 +22,7 @@ pub use failure::DropReason;
 pub use follow::follow;
 pub use preflight::{ServerFacts, server_facts};
 pub use status::StreamStatus;
+pub use survey::{Survey, keep_surveying};
 pub use tables::table_schemas;
 
 use super::{FeedError, FeedItem};

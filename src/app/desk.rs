@@ -1,0 +1,177 @@
+//! What the status page asks of the program: proofs, repairs, and acknowledgements.
+
+use super::{
+    explain::explain,
+    repair::{RepairOptions, repair},
+    sources::EvidenceSources,
+    until::Until,
+};
+use crate::{
+    config::{Config, Evidence},
+    http::{Desk, Explained},
+    report::{Explanation, Repair, page::Rows},
+    store::{Acknowledgement, Store, StoreError},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Explanations that are kept: a page that is open is asked for again whenever anything changes,
+/// and the servers should not be.
+const KEPT_MAX: usize = 64;
+
+/// The desk of a watch.
+pub(super) struct WatchDesk {
+    config: Config,
+    /// Where acknowledgements go: the store's file, or the store in memory.
+    place: Place,
+    /// By record: what was read of its transactions, the newest last.
+    kept: Mutex<Vec<(Value, Arc<Read>)>>,
+}
+
+/// Where findings are kept.
+pub(super) enum Place {
+    /// In this file.
+    File(PathBuf),
+    /// In memory.
+    Memory(Arc<Mutex<Store>>),
+}
+
+/// What was read of a finding's transactions.
+struct Read {
+    explanation: Explanation,
+    repairs: Vec<(String, Repair)>,
+}
+
+impl WatchDesk {
+    pub(super) fn new(config: Config, place: Place) -> WatchDesk {
+        WatchDesk { config, place, kept: Mutex::default() }
+    }
+
+    fn read(&self, record: &Value) -> anyhow::Result<Arc<Read>> {
+        // One at a time: each opens connections to the masters.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, read)) = kept.iter().find(|(of, _)| of == record) {
+            return Ok(read.clone());
+        }
+        let sources = EvidenceSources::new(&[], Some(&self.config))?;
+        let is_full = self.config.watch.evidence == Evidence::Full;
+        let sources = if is_full { sources } else { sources.without_rows() };
+        let explanation = explain(record, &sources)?;
+        let repairs = if is_full { self.repairs(record, &sources) } else { Vec::new() };
+        let read = Arc::new(Read { explanation, repairs });
+        if read.explanation.is_whole() {
+            kept.push((record.clone(), read.clone()));
+            let extra = kept.len().saturating_sub(KEPT_MAX);
+            kept.drain(..extra);
+        }
+        Ok(read)
+    }
+
+    /// For each node that could win, what makes the row the same on the others: the owner's where a
+    /// rule says so, else each node's.
+    fn repairs(&self, record: &Value, sources: &EvidenceSources) -> Vec<(String, Repair)> {
+        if !is_repairable(record) {
+            return Vec::new();
+        }
+        let by = |winner: Option<&str>| {
+            let options =
+                RepairOptions { sources, config: Some(&self.config), winner, generated: &[] };
+            repair(std::slice::from_ref(record), &options).ok()
+        };
+        let by_rule = by(None).filter(|repair| repair.refused.is_empty());
+        if let Some(repair) = by_rule {
+            let winner =
+                repair.scripts.iter().flat_map(|of| &of.rows).map(|row| row.winner.clone());
+            return winner.take(1).map(|winner| (winner, repair.clone())).collect();
+        }
+        let names = self.config.nodes.iter().map(|node| node.name.clone());
+        names.filter_map(|name| by(Some(&name)).map(|repair| (name, repair))).collect()
+    }
+
+    /// Does something in the store, beside the judge who writes to it.
+    fn in_store<T>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.place {
+            Place::File(path) => work(&Store::acknowledge_in(path)?),
+            Place::Memory(store) => work(&store.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    fn commands(&self, record: &Value) -> Vec<(&'static str, String)> {
+        let Place::File(store) = &self.place else { return Vec::new() };
+        let id: String = record["id"].as_str().unwrap_or_default().chars().take(12).collect();
+        let (store, config) = (store.display(), &self.config.origin);
+        let common = format!("--store {store} --config {config}");
+        let mut commands = vec![(
+            "The proof: both orders and the row's values in each log",
+            format!("twinlog findings explain {id} {common}"),
+        )];
+        if is_repairable(record) {
+            let what = "SQL that makes the row the same again (--winner NODE where no rule says)";
+            commands.push((what, format!("twinlog findings repair {id} {common}")));
+        }
+        commands
+    }
+}
+
+fn is_repairable(record: &Value) -> bool {
+    let is_open = record["state"] != "healed";
+    is_open && (record["kind"] == "divergence" || record["outcome"] == "diverged")
+}
+
+impl Desk for WatchDesk {
+    fn explain(&self, record: &Value) -> Result<Explained, String> {
+        let read = self.read(record).map_err(|error| error.to_string())?;
+        let rows = match self.config.watch.evidence {
+            Evidence::Full => Rows::Shown,
+            Evidence::Keys => Rows::Hidden(
+                "Row values are not shown over HTTP: watch.evidence is \"keys\". The command \
+                 below shows them; with evidence = \"full\" this page does."
+                    .to_owned(),
+            ),
+        };
+        Ok(Explained {
+            explanation: read.explanation.clone(),
+            rows,
+            repairs: read.repairs.clone(),
+            commands: self.commands(record),
+        })
+    }
+
+    fn acknowledge(&self, id: &str, by: &str, why: &str, until: &str) -> Result<(), String> {
+        for (what, text) in [("your name", by), ("why", why)] {
+            if text.is_empty() {
+                return Err(format!("Say {what}."));
+            }
+        }
+        let now = Timestamp::now();
+        let until = match until {
+            "" => None,
+            text => Some(Until::parse(text)?.after(now).as_microsecond()),
+        };
+        let at = now.as_microsecond();
+        if until.is_some_and(|until| until <= at) {
+            return Err("That day is over: give the last day on which it holds.".to_owned());
+        }
+        let ack = Acknowledgement { by: by.to_owned(), why: why.to_owned(), at, until };
+        noted(self.in_store(|store| store.acknowledge(id, &ack)))
+    }
+
+    fn withdraw(&self, id: &str) -> Result<(), String> {
+        noted(self.in_store(|store| store.remove_acknowledgement(id)))
+    }
+}
+
+fn noted(done: Result<bool, StoreError>) -> Result<(), String> {
+    match done {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("It has just been deleted.".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

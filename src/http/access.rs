@@ -1,0 +1,178 @@
+//! Who may see pages.
+//!
+//! On loopback everybody who is on the machine may, but no page of another site that a browser
+//! there has open: the name in `Host` has to be one of loopback's own, or a name that leads here
+//! would do (DNS rebinding). On any other address the token is asked for. Browsers cannot send a
+//! bearer token by themselves, so a form takes it and keeps it in a cookie.
+
+use super::{
+    Shared,
+    answer::{Problem, page},
+};
+use crate::report::page::html;
+use axum::{
+    Form,
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use std::{net::IpAddr, time::Duration};
+use subtle::ConstantTimeEq;
+
+/// How long a wrong token waits for its answer.
+const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(1);
+const COOKIE: &str = "twinlog_token";
+
+/// Who may see pages.
+#[derive(Debug)]
+pub enum Access {
+    /// Everybody on this machine: twinlog listens on loopback.
+    Loopback,
+    /// Who has the token.
+    Token(Vec<u8>),
+    /// Nobody: there is no token.
+    Closed,
+}
+
+impl Access {
+    /// The access that an address and a token ask for.
+    pub fn new(listen: IpAddr, token: Option<&str>) -> Access {
+        match (listen.is_loopback(), token) {
+            (true, _) => Access::Loopback,
+            (false, Some(token)) => Access::Token(token.as_bytes().to_vec()),
+            (false, None) => Access::Closed,
+        }
+    }
+
+    fn is_token(&self, given: &[u8]) -> bool {
+        match self {
+            // In a time that does not tell how many bytes were right.
+            Access::Token(token) => token.as_slice().ct_eq(given).into(),
+            Access::Loopback | Access::Closed => false,
+        }
+    }
+}
+
+/// Lets a request through to a page, or tells why not.
+pub(super) async fn check(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if request.method() == Method::POST && !is_same_origin(headers) {
+        let what = "This form came from another site";
+        let hint = "Open the status page and try again.";
+        return Problem::new(StatusCode::FORBIDDEN, what, hint).into_response();
+    }
+    let refused = match shared.access.as_ref() {
+        Access::Loopback if is_loopback_host(headers) => return next.run(request).await,
+        Access::Loopback => (
+            "This name is not known here",
+            "On loopback the pages are at http://127.0.0.1 or http://localhost only. For another \
+             name or a proxy, set watch.listen to another address, and watch.token_file.",
+        ),
+        Access::Closed => (
+            "The pages are closed",
+            "twinlog listens on an address that is not loopback, and has no token: set \
+             watch.token_file. /metrics, /healthz and /readyz are open.",
+        ),
+        access @ Access::Token(_) => {
+            return match bearer(headers).or_else(|| cookie(headers)) {
+                Some(token) if access.is_token(&token) => next.run(request).await,
+                _ => ask_for_token(&request),
+            };
+        }
+    };
+    Problem::new(StatusCode::FORBIDDEN, refused.0, refused.1).into_response()
+}
+
+/// A person gets the form, a program the answer that it knows.
+fn ask_for_token(request: &Request) -> Response {
+    let is_page = !request.uri().path().starts_with("/api/") && request.method() == Method::GET;
+    if is_page {
+        return Redirect::to("/login").into_response();
+    }
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+    let why = "give Authorization: Bearer, with what is in watch.token_file\n";
+    (StatusCode::UNAUTHORIZED, challenge, why).into_response()
+}
+
+/// `Authorization: Bearer TOKEN`.
+fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii().to_vec())
+}
+
+/// The token in hex: it may have any letters.
+fn cookie(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::COOKIE)?.to_str().ok()?;
+    let cookies = value.split(';').filter_map(|of| of.trim().split_once('='));
+    let (_, token) = cookies.into_iter().find(|(name, _)| *name == COOKIE)?;
+    let digits = token.as_bytes().chunks(2);
+    digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
+}
+
+/// The page was asked for by a name of loopback.
+fn is_loopback_host(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
+        return false;
+    };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The form was on one of our pages, or no browser sent it.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    match (text(header::HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN)) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            host.is_some() && host == text(header::HOST)
+        }
+        (None, None) => true,
+    }
+}
+
+/// The form that asks for the token.
+pub(super) async fn login_page() -> Response {
+    form(StatusCode::OK, None)
+}
+
+fn form(code: StatusCode, mistake: Option<&str>) -> Response {
+    let parts = html! {
+        h1 { "twinlog asks for its token" }
+        p { "It is in the file that watch.token_file names, on the machine where twinlog runs." }
+        @if let Some(mistake) = mistake { p.tag.warning role="alert" { (mistake) } }
+        form.note method="post" action="/login" {
+            label { "Token" input type="password" name="token" required autocomplete="current-password" size="40"; }
+            button type="submit" { "Open" }
+        }
+    };
+    page(code, "twinlog: token", &parts)
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub(super) struct Login {
+    token: String,
+}
+
+/// Takes the token.
+pub(super) async fn login(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    Form(login): Form<Login>,
+) -> Response {
+    if !is_same_origin(&headers) || !shared.access.is_token(login.token.as_bytes()) {
+        tokio::time::sleep(WRONG_TOKEN_DELAY).await;
+        return form(StatusCode::UNAUTHORIZED, Some("That is not the token."));
+    }
+    let hex: String = login.token.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let cookie = format!("{COOKIE}={hex}; Path=/; HttpOnly; SameSite=Strict");
+    ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+}

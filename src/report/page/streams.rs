@@ -1,0 +1,98 @@
+//! The pair at a glance: each stream, and what it has shown of the others.
+
+use super::{node, time};
+use crate::report::{Status, StreamState};
+use maud::{Markup, html};
+
+/// One card for each stream, and one line for each origin.
+pub fn streams(status: &Status) -> Markup {
+    html! {
+        div.cards {
+            @for (at, stream) in status.streams.iter().enumerate() { (card(status, stream, at)) }
+        }
+        (origins(status))
+    }
+}
+
+fn card(status: &Status, of: &StreamState, at: usize) -> Markup {
+    html! {
+        section.card aria-label={ "Stream of " (of.node) } {
+            h3 { (node(&of.node, at)) " " (state(of)) }
+            dl.facts {
+                dt { "Server" } dd { (of.server) }
+                dt { "Read to" }
+                dd.mono {
+                    @match &of.at {
+                        Some(at) => { (at.file) ":" (at.end) },
+                        None => "nothing written since the start",
+                    }
+                }
+                @if let Some(newest) = of.newest { dt { "Last commit" } dd { (time(newest)) } }
+                @for shown in &of.shown {
+                    @let name = shown.origin.as_deref();
+                    @if name != Some(of.node.as_str()) {
+                        dt { "Shows of " (number(status, name)) }
+                        dd { (shown_to(shown)) }
+                    }
+                }
+                @if let Some(error) = &of.error { dt { "Error" } dd { (error) } }
+            }
+        }
+    }
+}
+
+fn number(status: &Status, name: Option<&str>) -> Markup {
+    match name {
+        Some(name) => {
+            let at = status.streams.iter().position(|of| of.node == name).unwrap_or(0);
+            node(name, at)
+        }
+        None => html! { "unknown servers" },
+    }
+}
+
+fn shown_to(of: &crate::report::Shown) -> Markup {
+    html! {
+        @match (&of.gtid, of.committed_at) {
+            (Some(gtid), Some(at)) => { "up to " span.mono { (gtid) } ", committed " (time(at)) },
+            (None, Some(at)) => { "committed " (time(at)) },
+            _ => span.faint { "nothing since the start" },
+        }
+    }
+}
+
+fn state(of: &StreamState) -> Markup {
+    html! {
+        @match (of.connected, of.begun) {
+            (true, true) => span.tag.good { "connected" },
+            (true, false) => span.tag.warning { "connected, not begun" },
+            (false, _) => span.tag.critical { "not connected" },
+        }
+    }
+}
+
+/// How far each node's writes are verified.
+fn origins(status: &Status) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Verified until" {
+            table {
+                thead { tr {
+                    th scope="col" { "Writes of" }
+                    th scope="col" { "Verified until" }
+                    th.number scope="col" { "Not shown everywhere yet" }
+                    th.number scope="col" { "Copies identical" }
+                    th.number scope="col" { "Copies that differ" }
+                    th.number scope="col" { "Not comparable" }
+                } }
+                tbody { @for (at, of) in status.origins.iter().enumerate() { tr {
+                    th scope="row" { (node(&of.node, at)) }
+                    td { @match of.verified_until { Some(at) => (time(at)), None => "not begun" } }
+                    td.number { (of.pending) }
+                    td.number { (of.identical) }
+                    td.number { (of.differs) }
+                    td.number { (of.unverifiable) }
+                } } }
+            }
+        }
+    }
+}
