@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use twinlog::{
     http::{Access, Desk, Explained, Findings, Shared, router},
     metrics::Metrics,
@@ -33,6 +33,10 @@ impl Desk for NoDesk {
         let explanation = Explanation::of(record);
         let rows = Rows::Hidden(String::new());
         Ok(Explained { explanation, rows, repairs: Vec::new(), commands: Vec::new() })
+    }
+
+    fn outline(&self, record: &Value, _: &str) -> Result<Explained, String> {
+        self.explain(record)
     }
 
     fn acknowledge(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), String> {
@@ -134,6 +138,7 @@ async fn main() {
         findings: Arc::new(Findings::new(store, None)),
         news: news.clone(),
         desk: Arc::new(NoDesk),
+        explaining: Arc::new(Semaphore::new(1)),
         access: Arc::new(Access::Loopback),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

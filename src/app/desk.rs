@@ -51,19 +51,21 @@ impl WatchDesk {
         WatchDesk { config, place, kept: Mutex::default() }
     }
 
+    fn is_full(&self) -> bool {
+        self.config.watch.evidence == Evidence::Full
+    }
+
     fn read(&self, record: &Value) -> anyhow::Result<Arc<Read>> {
-        // One at a time: each opens connections to the masters.
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, read)) = kept.iter().find(|(of, _)| of == record) {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, read)) = kept().iter().find(|(of, _)| of == record) {
             return Ok(read.clone());
         }
         let sources = EvidenceSources::new(&[], Some(&self.config))?;
-        let is_full = self.config.watch.evidence == Evidence::Full;
-        let sources = if is_full { sources } else { sources.without_rows() };
         let explanation = explain(record, &sources)?;
-        let repairs = if is_full { self.repairs(record, &sources) } else { Vec::new() };
+        let repairs = self.repairs(record, &sources);
         let read = Arc::new(Read { explanation, repairs });
         if read.explanation.is_whole() {
+            let mut kept = kept();
             kept.push((record.clone(), read.clone()));
             let extra = kept.len().saturating_sub(KEPT_MAX);
             kept.drain(..extra);
@@ -127,19 +129,27 @@ fn is_repairable(record: &Value) -> bool {
 
 impl Desk for WatchDesk {
     fn explain(&self, record: &Value) -> Result<Explained, String> {
+        if !self.is_full() {
+            let why = "Row values are not shown over HTTP: watch.evidence is \"keys\". The \
+                       commands below show them; with evidence = \"full\" this page does.";
+            return self.outline(record, why);
+        }
         let read = self.read(record).map_err(|error| error.to_string())?;
-        let rows = match self.config.watch.evidence {
-            Evidence::Full => Rows::Shown,
-            Evidence::Keys => Rows::Hidden(
-                "Row values are not shown over HTTP: watch.evidence is \"keys\". The command \
-                 below shows them; with evidence = \"full\" this page does."
-                    .to_owned(),
-            ),
-        };
         Ok(Explained {
             explanation: read.explanation.clone(),
-            rows,
+            rows: Rows::Shown,
             repairs: read.repairs.clone(),
+            commands: self.commands(record),
+        })
+    }
+
+    fn outline(&self, record: &Value, why: &str) -> Result<Explained, String> {
+        let sources = EvidenceSources::new(&[], Some(&self.config));
+        let explanation = sources.and_then(|sources| explain(record, &sources.without_rows()));
+        Ok(Explained {
+            explanation: explanation.map_err(|error| error.to_string())?,
+            rows: Rows::Hidden(why.to_owned()),
+            repairs: Vec::new(),
             commands: self.commands(record),
         })
     }

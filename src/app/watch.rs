@@ -40,7 +40,7 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
 };
 use tracing::{error, info};
 
@@ -77,6 +77,8 @@ pub enum WatchError {
     Other(#[from] anyhow::Error),
 }
 
+/// Findings that pages read from the masters at once: each opens connections to them.
+const EXPLAINED_AT_ONCE: usize = 2;
 /// Transactions of one stream that may wait for the judge.
 const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
@@ -278,6 +280,7 @@ impl Judge {
             findings: pages.findings,
             news: pages.news,
             desk: pages.desk,
+            explaining: Arc::new(Semaphore::new(EXPLAINED_AT_ONCE)),
             access: pages.access,
         }
     }

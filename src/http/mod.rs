@@ -31,7 +31,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// What the pages read: snapshots, never the engine.
 #[derive(Clone)]
@@ -50,17 +50,24 @@ pub struct Shared {
     pub news: watch::Sender<u64>,
     /// What a page cannot know by itself.
     pub desk: Arc<dyn Desk>,
+    /// Findings that may be read from the servers at once.
+    pub explaining: Arc<Semaphore>,
     /// Who may see pages.
     pub access: Arc<Access>,
 }
 
 /// What pages need of the program beyond findings. Each call may wait for disks and servers.
 pub trait Desk: Send + Sync {
-    /// What proves a finding, and what repairs it.
+    /// What proves a finding, and what repairs it: its rows are read from the servers again.
     ///
     /// # Errors
     /// Why it cannot be explained, for a person.
     fn explain(&self, record: &Value) -> Result<Explained, String>;
+    /// The same without the rows, which waits for nobody; `why` they are not there.
+    ///
+    /// # Errors
+    /// Why it cannot be explained, for a person.
+    fn outline(&self, record: &Value, why: &str) -> Result<Explained, String>;
     /// Takes note of a finding. `until` is a date, a duration, or empty: for good.
     ///
     /// # Errors

@@ -19,9 +19,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
 
 /// Findings on a page.
 const PAGE: usize = 50;
+/// How long a page waits for the servers to show rows.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Hex digits of an id that are needed at least.
 const ID_DIGITS_MIN: usize = 4;
 
@@ -108,22 +112,47 @@ pub(super) fn the_finding(shared: &Shared, id: &str) -> Result<Kept, Problem> {
 }
 
 pub(super) async fn finding(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
-    let made = apart(move || {
-        let kept = the_finding(&shared, &id)?;
-        match kept.place.id == id {
-            true => show(&shared, &kept, None),
-            false => Ok(Redirect::to(&format!("/findings/{}", kept.place.id)).into_response()),
-        }
-    });
-    made.await.into_response()
+    let looked = shared.clone();
+    let asked = id.clone();
+    match apart(move || the_finding(&looked, &asked)).await {
+        Ok(kept) if kept.place.id == id => show(&shared, &kept, None).await.into_response(),
+        Ok(kept) => Redirect::to(&format!("/findings/{}", kept.place.id)).into_response(),
+        Err(problem) => problem.into_response(),
+    }
 }
 
-fn show(shared: &Shared, kept: &Kept, mistake: Option<&str>) -> Result<Response, Problem> {
-    let record = kept.told();
-    let explained = shared.desk.explain(&record).map_err(|why| {
+/// The rows come from the servers, and may not: then the page is there without them.
+async fn explained(shared: &Shared, record: &Value) -> Result<Explained, Problem> {
+    let (desk, given) = (shared.desk.clone(), record.clone());
+    let rows = async {
+        // The permit goes with the work, which goes on when nobody waits for it any more.
+        let permit = shared.explaining.clone().acquire_owned().await.ok()?;
+        let work = move || {
+            let explained = desk.explain(&given);
+            drop(permit);
+            explained
+        };
+        tokio::task::spawn_blocking(work).await.ok()
+    };
+    let explained = match tokio::time::timeout(PATIENCE, rows).await {
+        Ok(Some(explained)) => explained,
+        Ok(None) | Err(_) => {
+            let seconds = PATIENCE.as_secs();
+            let why = format!(
+                "The servers have not shown the rows within {seconds} s. The page tries again when \
+                 it is loaded again; the commands below do without it."
+            );
+            shared.desk.outline(record, &why)
+        }
+    };
+    explained.map_err(|why| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "It cannot be explained", &why)
-    })?;
-    let Explained { explanation, rows, repairs, commands } = explained;
+    })
+}
+
+async fn show(shared: &Shared, kept: &Kept, mistake: Option<&str>) -> Result<Response, Problem> {
+    let record = kept.told();
+    let Explained { explanation, rows, repairs, commands } = explained(shared, &record).await?;
     let nodes: Vec<String> =
         shared.status.borrow().streams.iter().map(|of| of.node.clone()).collect();
     let parts = finding_page(&FindingPage {
@@ -174,16 +203,18 @@ async fn noted(
     id: String,
     note: impl FnOnce(&dyn Desk, &str) -> Result<(), String> + Send + 'static,
 ) -> Response {
+    let at = shared.clone();
     let made = apart(move || {
-        let kept = the_finding(&shared, &id)?;
-        let id = &kept.place.id;
-        match note(shared.desk.as_ref(), id) {
-            Ok(()) => {
-                shared.news.send_modify(|news| *news += 1);
-                Ok(Redirect::to(&format!("/findings/{id}")).into_response())
-            }
-            Err(mistake) => show(&shared, &kept, Some(&mistake)),
-        }
+        let kept = the_finding(&at, &id)?;
+        let done = note(at.desk.as_ref(), &kept.place.id);
+        Ok((kept, done))
     });
-    made.await.into_response()
+    match made.await {
+        Ok((kept, Ok(()))) => {
+            shared.news.send_modify(|news| *news += 1);
+            Redirect::to(&format!("/findings/{}", kept.place.id)).into_response()
+        }
+        Ok((kept, Err(mistake))) => show(&shared, &kept, Some(&mistake)).await.into_response(),
+        Err(problem) => problem.into_response(),
+    }
 }

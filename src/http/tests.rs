@@ -26,6 +26,10 @@ impl Desk for Plain {
         Ok(Explained { explanation, rows, repairs: Vec::new(), commands: Vec::new() })
     }
 
+    fn outline(&self, record: &Value, _: &str) -> Result<Explained, String> {
+        self.explain(record)
+    }
+
     fn acknowledge(&self, id: &str, by: &str, why: &str, _: &str) -> Result<(), String> {
         if by.is_empty() {
             return Err("Say your name.".to_owned());
@@ -88,6 +92,7 @@ fn site_with(access: Access, findings: Vec<StoredFinding>, news: watch::Sender<u
         findings: Arc::new(Findings::new(store.clone(), None)),
         news,
         desk: Arc::new(Plain(store)),
+        explaining: Arc::new(Semaphore::new(1)),
         access: Arc::new(access),
     })
 }
