@@ -357,10 +357,19 @@ def pair():
     return made
 
 
+def plain(made) -> dict:
+    """A dashboard without what the library gives every variable and only intervals have."""
+    dashboard = json.loads(json.dumps(made.build(), cls=JSONEncoder))
+    for variable in dashboard["templating"]["list"]:
+        for field in ("auto", "auto_min", "auto_count"):
+            del variable[field]
+    return dashboard
+
+
 def main() -> None:
     out = pathlib.Path(sys.argv[1])
     for name, made in ((OVERVIEW, overview()), (PAIR, pair())):
-        text = json.dumps(made.build(), cls=JSONEncoder, indent=2, ensure_ascii=False)
+        text = json.dumps(plain(made), indent=2, ensure_ascii=False)
         (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 

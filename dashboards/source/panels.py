@@ -155,6 +155,7 @@ def heat(number, title, description, metric, *, width=12, height=9, selector="{}
     panel = panel.filter_values(heatmap.FilterValueRange().le(1e-9))
     panel = panel.y_axis(heatmap.YAxisConfig().unit("s").axis_placement(c.AxisPlacement.LEFT))
     panel = panel.cell_values(heatmap.CellValues().unit("short").decimals(0))
+    panel = panel.no_value("nothing replicated")
     panel = panel.rows_frame(heatmap.RowsHeatmapOptions().layout(c.HeatmapCellLayout.AUTO))
     return panel.mode(c.TooltipDisplayMode.SINGLE).show_y_histogram().show_legend()
 

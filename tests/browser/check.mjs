@@ -1,7 +1,7 @@
 // Checks one page in Chromium. See --help.
 
 import { parseArgs } from 'node:util'
-import { accessibility, keyboard, launch, open, overflow, screenshot, text } from './lib.mjs'
+import { CHECKS, launch, look } from './lib.mjs'
 
 const HELP = `Opens a page in Chromium, and says as JSON what is wrong with it.
 
@@ -24,8 +24,6 @@ sideways.
 
 Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage, 3 it could not be looked at.
 `
-
-const CHECKS = ['console', 'requests', 'accessibility', 'keyboard', 'overflow']
 
 function usage(problem) {
   process.stderr.write(`check: ${problem}\nhint: node tests/browser/check.mjs --help\n`)
@@ -75,51 +73,11 @@ function parse() {
     url: positionals[0],
     width: size('width'),
     height: size('height'),
+    javascript: !values['no-js'],
+    fullPage: !values['window-only'],
     headers: headers.length ? Object.fromEntries(headers) : undefined,
     checks: CHECKS.filter((check) => !skip.includes(check)),
   }
-}
-
-// The order counts: the walk scrolls, and what it opens stays open.
-async function look(browser, asked) {
-  const page = await open(browser, asked.url, { ...asked, javascript: !asked['no-js'] })
-  if (asked.wait) await page.waitForSelector(asked.wait)
-  const { told } = page
-  const wrong = []
-  const has = (check) => asked.checks.includes(check)
-  const verdict = { url: asked.url, status: told.status, requests: told.requests.length }
-  const shown = asked.expect.length ? await text(page) : ''
-  for (const expected of asked.expect) {
-    if (!shown.includes(expected)) wrong.push(`it does not show: ${expected}`)
-  }
-  if (asked.screenshot) {
-    const fullPage = !asked['window-only']
-    verdict.screenshot = await screenshot(page, asked.screenshot, { fullPage })
-    if (verdict.screenshot.tooLarge) wrong.push('screenshot: more than 300 kB')
-  }
-  if (has('overflow')) {
-    const beyond = await overflow(page)
-    if (beyond) wrong.push(`overflow: ${beyond} pixels wider than the window`)
-  }
-  if (has('accessibility')) {
-    verdict.accessibility = await accessibility(page)
-    if (!verdict.accessibility.checked) wrong.push('accessibility: nothing was checked')
-    for (const breach of verdict.accessibility.violations) {
-      wrong.push(`accessibility: ${breach.rule} (${breach.help}) at ${breach.where.join(', ')}`)
-    }
-  }
-  if (has('keyboard')) {
-    verdict.keyboard = await keyboard(page)
-    for (const name of verdict.keyboard.invisible) wrong.push(`keyboard: ${name} hides its focus`)
-    for (const name of verdict.keyboard.missed) wrong.push(`keyboard: ${name} is not reached`)
-  }
-  wrong.push(...told.errors.map((error) => `error: ${error}`))
-  if (has('console')) wrong.push(...told.console.map((line) => `console: ${line}`))
-  if (has('requests')) {
-    wrong.push(...told.foreign.map((url) => `request to elsewhere: ${url}`))
-    wrong.push(...told.failed.map((line) => `request failed: ${line}`))
-  }
-  return { ok: wrong.length === 0, wrong, ...verdict }
 }
 
 const asked = parse()
@@ -127,7 +85,7 @@ let verdict
 let browser
 try {
   browser = await launch()
-  verdict = await look(browser, asked)
+  verdict = await look(browser, asked.url, asked)
 } catch (error) {
   process.stderr.write(`check: error: ${error.message}\n`)
   process.exitCode = 3

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { CHECKS, launch, look } from './lib.mjs'
 
 const CHECK = fileURLToPath(new URL('check.mjs', import.meta.url))
 
@@ -30,6 +31,7 @@ function html({ head = '', body = '', lang = 'lang="en"' } = {}) {
     ${body}</main></body></html>`
 }
 
+let browser
 let directory
 let server
 let origin
@@ -57,6 +59,7 @@ const PAGES = {
   }),
   '/wide': html({ body: '<div style="width: 2000px; height: 1px"></div>' }),
   '/scripts': html({ body: '<p id="p">without</p><script>p.textContent = "with"</script>' }),
+  '/follows': html({ body: '<script>new EventSource("/events")</script>' }),
   '/large': html({
     body: `<canvas id="c" width="800" height="800"></canvas><script>
       const context = c.getContext('2d')
@@ -70,10 +73,13 @@ const PAGES = {
 }
 
 before(async () => {
+  browser = await launch()
   directory = mkdtempSync(join(tmpdir(), 'twinlog-pages-'))
   server = createServer((request, response) => {
     const page = PAGES[request.url]
-    if (request.url === '/token' && request.headers.authorization !== 'Bearer x') {
+    if (request.url === '/events') {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': hello\n\n')
+    } else if (request.url === '/token' && request.headers.authorization !== 'Bearer x') {
       response.writeHead(401, { 'content-type': 'text/html' }).end(html())
     } else {
       const type = { 'content-type': 'text/html' }
@@ -84,11 +90,14 @@ before(async () => {
   origin = `http://127.0.0.1:${server.address().port}`
 })
 
-after(() => {
+after(async () => {
+  await browser.close()
+  server.closeAllConnections()
   server.close()
   rmSync(directory, { recursive: true, force: true })
 })
 
+/** The program, as a test in another language starts it. */
 function check(...options) {
   return new Promise((resolve) => {
     execFile(process.execPath, [CHECK, ...options], (error, stdout, stderr) => {
@@ -98,32 +107,31 @@ function check(...options) {
   })
 }
 
-async function findsNothing(path, ...options) {
-  const { code, verdict, stderr } = await check(origin + path, ...options)
-  assert.deepEqual(verdict?.wrong, [], stderr)
-  assert.equal(code, 0)
+async function findsNothing(path, options) {
+  const verdict = await look(browser, origin + path, options)
+  assert.deepEqual(verdict.wrong, [])
+  assert.equal(verdict.ok, true)
   return verdict
 }
 
-async function findsOnly(pattern, path, ...options) {
-  const { code, verdict, stderr } = await check(origin + path, ...options)
-  assert.ok(verdict, stderr)
-  assert.notEqual(verdict.wrong.length, 0)
-  for (const wrong of verdict.wrong) assert.match(wrong, pattern)
-  assert.equal(code, 1)
+async function findsOnly(pattern, path, options) {
+  const { ok, wrong } = await look(browser, origin + path, options)
+  assert.notEqual(wrong.length, 0)
+  for (const line of wrong) assert.match(line, pattern)
+  assert.equal(ok, false)
 }
 
 test('a good page passes, however it is looked at', async () => {
   const verdict = await findsNothing('/good')
   assert.equal(verdict.keyboard.stops, 4)
   assert.ok(verdict.accessibility.checked > 5)
-  await findsNothing('/good', '--scheme', 'dark', '--width', '360')
-  await findsNothing('/good', '--no-js', '--expect', 'here')
+  await findsNothing('/good', { scheme: 'dark', width: 360 })
+  await findsNothing('/good', { javascript: false, expect: ['here'] })
 })
 
 test('what the console and the requests tell is found', async () => {
   await findsOnly(/^console: warn.*mind the gap/, '/console')
-  await findsNothing('/console', '--no-js')
+  await findsNothing('/console', { javascript: false })
   await findsOnly(/^error: gone/, '/exception')
   await findsOnly(/^error: broken promise/, '/rejected')
   await findsOnly(/^request to elsewhere: .*x\.css|^console: error: .*ERR_BLOCKED/, '/foreign')
@@ -134,11 +142,11 @@ test('what the console and the requests tell is found', async () => {
 test('what axe finds is told', async () => {
   await findsOnly(/^accessibility: color-contrast/, '/contrast')
   await findsNothing('/dark')
-  await findsOnly(/^accessibility: color-contrast/, '/dark', '--scheme', 'dark')
-  await findsOnly(/^accessibility: color-contrast/, '/dark', '--scheme', 'dark', '--no-js')
+  await findsOnly(/^accessibility: color-contrast/, '/dark', { scheme: 'dark' })
+  await findsOnly(/^accessibility: color-contrast/, '/dark', { scheme: 'dark', javascript: false })
   await findsOnly(/^accessibility: html-has-lang/, '/language')
   await findsOnly(/^accessibility: label/, '/label')
-  await findsNothing('/label', '--skip', 'accessibility')
+  await findsNothing('/label', { checks: CHECKS.filter((check) => check !== 'accessibility') })
 })
 
 test('a focus that is not seen, and what Tab does not reach, are found', async () => {
@@ -151,14 +159,18 @@ test('a page that scrolls sideways is found', async () => {
 })
 
 test('scripts can be off', async () => {
-  await findsNothing('/scripts', '--expect', 'with')
-  await findsNothing('/scripts', '--expect', 'without', '--no-js')
-  await findsOnly(/^it does not show: without/, '/scripts', '--expect', 'without')
+  await findsNothing('/scripts', { expect: ['with'] })
+  await findsNothing('/scripts', { expect: ['without'], javascript: false })
+  await findsOnly(/^it does not show: without/, '/scripts', { expect: ['without'] })
+})
+
+test('a page that never stops asking is looked at', async () => {
+  await findsNothing('/follows')
 })
 
 test('a header is sent', async () => {
   await findsOnly(/answers 401|^console: error: .*401/, '/token')
-  await findsNothing('/token', '--header', 'Authorization: Bearer x')
+  await findsNothing('/token', { headers: { Authorization: 'Bearer x' } })
 })
 
 test('a file may ask for nothing but itself', async () => {
@@ -166,21 +178,31 @@ test('a file may ask for nothing but itself', async () => {
     writeFileSync(join(directory, name), page)
     return pathToFileURL(join(directory, name)).href
   }
-  const alone = await check(at('alone.html', html()))
-  assert.deepEqual(alone.verdict?.wrong, [], alone.stderr)
+  const alone = await look(browser, at('alone.html', html()))
+  assert.deepEqual(alone.wrong, [])
   writeFileSync(join(directory, 'beside.css'), '')
-  const two = await check(
-    at('two.html', html({ head: '<link rel="stylesheet" href="beside.css">' })),
-  )
-  assert.match(two.verdict.wrong.join('\n'), /request to elsewhere: .*beside\.css/)
+  const beside = html({ head: '<link rel="stylesheet" href="beside.css">' })
+  const two = await look(browser, at('two.html', beside))
+  assert.match(two.wrong.join('\n'), /request to elsewhere: .*beside\.css/)
 })
 
 test('a picture is taken, and one that is too large is told', async () => {
   const file = join(directory, 'page.png')
-  const verdict = await findsNothing('/good', '--screenshot', file)
+  const verdict = await findsNothing('/good', { screenshot: file })
   assert.equal(readFileSync(file).length, verdict.screenshot.bytes)
   assert.equal(readFileSync(file).subarray(1, 4).toString(), 'PNG')
-  await findsOnly(/^screenshot: more than 300 kB/, '/large', '--screenshot', file)
+  await findsOnly(/^screenshot: more than 300 kB/, '/large', { screenshot: file })
+})
+
+test('the program says as JSON what it found, and by its exit code', async () => {
+  const options = ['--no-js', '--scheme', 'dark', '--width', '360', '--header', 'X: y']
+  const good = await check(origin + '/console', ...options, '--expect', 'here')
+  assert.equal(good.code, 0, good.stderr)
+  assert.deepEqual([good.verdict.ok, good.verdict.wrong], [true, []])
+  const bad = await check(origin + '/console', '--skip', 'keyboard,accessibility')
+  assert.equal(bad.code, 1, bad.stderr)
+  assert.match(bad.verdict.wrong.join(), /^console: warn.*mind the gap$/)
+  assert.equal(bad.verdict.keyboard, undefined)
 })
 
 test('wrong usage and a page that cannot be looked at have codes of their own', async () => {

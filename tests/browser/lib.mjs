@@ -1,10 +1,14 @@
 // Opens a page in Chromium as a person would have it, and says what is wrong with it.
 //
 //   const browser = await launch()
-//   const page = await open(browser, url, { scheme: 'dark', javascript: false, width: 400 })
+//   const { ok, wrong } = await look(browser, url, { scheme: 'dark', javascript: false, width: 400 })
+//   await browser.close()
+//
+// or one thing after the other:
+//
+//   const page = await open(browser, url)
 //   page.told        what the page complained about so far
 //   await accessibility(page), await keyboard(page), await screenshot(page, file)
-//   await browser.close()
 
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,8 +17,13 @@ import puppeteer from 'puppeteer-core'
 
 const require = createRequire(import.meta.url)
 
+export const CHECKS = ['console', 'requests', 'accessibility', 'keyboard', 'overflow']
+
 // A picture that is larger belongs into no repository.
 export const PICTURE_BYTES_MAX = 300_000
+
+// How long a page that has loaded may go on asking for things.
+const SETTLE_MS_MAX = 3_000
 
 // A page with more than these is walked no further; the verdict says so.
 const FOCUS_STOPS_MAX = 500
@@ -56,8 +65,8 @@ function isOwn(base, url) {
 }
 
 /**
- * Opens a page, and waits until it has loaded and asks for nothing more. Requests to another origin
- * are told and not let out.
+ * Opens a page, and waits until it has loaded and, for a while, until it asks for nothing more.
+ * Requests to another origin are told and not let out.
  *
  * Options: `scheme` light or dark, `javascript`, `width` and `height` in pixels, `headers`,
  * `timeout` in milliseconds.
@@ -66,7 +75,7 @@ export async function open(browser, address, options = {}) {
   const base = new URL(address)
   const { scheme = 'light', javascript = true, width = 1280, height = 800 } = options
   const page = await browser.newPage()
-  page.setDefaultTimeout(options.timeout ?? 20_000)
+  page.setDefaultTimeout(options.timeout ?? 60_000)
   page.told = { console: [], errors: [], requests: [], foreign: [], failed: [], status: null }
   watch(page, base)
   await page.setRequestInterception(true)
@@ -77,8 +86,11 @@ export async function open(browser, address, options = {}) {
   ])
   await page.setJavaScriptEnabled(javascript)
   if (options.headers) await page.setExtraHTTPHeaders(options.headers)
-  // Not 0: a page that is live keeps the connection open on which it is told of news.
-  const response = await page.goto(address, { waitUntil: 'networkidle2' })
+  const response = await page.goto(address, { waitUntil: 'load' })
+  // A page that is live keeps one connection open, on which it is told of news. One that goes on
+  // asking looks like this by now.
+  const quiet = { idleTime: 250, concurrency: 1, timeout: SETTLE_MS_MAX }
+  await page.waitForNetworkIdle(quiet).catch(() => {})
   // The page's own scripts were passed over for good; those that look at it need timers.
   if (!javascript) await page.setJavaScriptEnabled(true)
   page.told.status = response?.status() ?? null
@@ -249,4 +261,58 @@ export async function screenshot(page, file, options = {}) {
   const { fullPage = true } = options
   const picture = await page.screenshot({ path: file, fullPage, optimizeForSpeed: false })
   return { file, bytes: picture.length, tooLarge: picture.length > PICTURE_BYTES_MAX }
+}
+
+/**
+ * Opens a page in a window of its own and makes all checks. Options beside those of `open`: `expect`
+ * (texts that it shows), `wait` (a selector), `screenshot` (a file) and `fullPage`, `checks` (some of
+ * `CHECKS`). Returns `ok`, `wrong` (what is, one line each) and what was seen.
+ */
+export async function look(browser, url, options = {}) {
+  const window = await browser.createBrowserContext()
+  try {
+    return await judge(await open(window, url, options), url, options)
+  } finally {
+    await window.close()
+  }
+}
+
+// The order counts: the walk scrolls, and what it opens stays open.
+async function judge(page, url, asked) {
+  if (asked.wait) await page.waitForSelector(asked.wait)
+  const { told } = page
+  const wrong = []
+  const has = (check) => (asked.checks ?? CHECKS).includes(check)
+  const verdict = { url, status: told.status, requests: told.requests.length }
+  const shown = asked.expect?.length ? await text(page) : ''
+  for (const expected of asked.expect ?? []) {
+    if (!shown.includes(expected)) wrong.push(`it does not show: ${expected}`)
+  }
+  if (asked.screenshot) {
+    verdict.screenshot = await screenshot(page, asked.screenshot, asked)
+    if (verdict.screenshot.tooLarge) wrong.push('screenshot: more than 300 kB')
+  }
+  if (has('overflow')) {
+    const beyond = await overflow(page)
+    if (beyond) wrong.push(`overflow: ${beyond} pixels wider than the window`)
+  }
+  if (has('accessibility')) {
+    verdict.accessibility = await accessibility(page)
+    if (!verdict.accessibility.checked) wrong.push('accessibility: nothing was checked')
+    for (const breach of verdict.accessibility.violations) {
+      wrong.push(`accessibility: ${breach.rule} (${breach.help}) at ${breach.where.join(', ')}`)
+    }
+  }
+  if (has('keyboard')) {
+    verdict.keyboard = await keyboard(page)
+    for (const name of verdict.keyboard.invisible) wrong.push(`keyboard: ${name} hides its focus`)
+    for (const name of verdict.keyboard.missed) wrong.push(`keyboard: ${name} is not reached`)
+  }
+  wrong.push(...told.errors.map((error) => `error: ${error}`))
+  if (has('console')) wrong.push(...told.console.map((line) => `console: ${line}`))
+  if (has('requests')) {
+    wrong.push(...told.foreign.map((url) => `request to elsewhere: ${url}`))
+    wrong.push(...told.failed.map((line) => `request failed: ${line}`))
+  }
+  return { ok: wrong.length === 0, wrong, ...verdict }
 }

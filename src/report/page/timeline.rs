@@ -149,8 +149,10 @@ fn axes(of: &Timeline, most: u64) -> Markup {
         text.faint x=(LEFT - 6) y=(floor) text-anchor="end" { "0" }
         @for label in 0..labels {
             @let bar = label * of.bars.len() / labels;
-            @let begin = of.begin(bar).chars().take(letters).collect::<String>();
-            text.faint x=(left(of, bar)) y=(HEIGHT - 6) { (begin) }
+            @let begin = of.begin(bar);
+            text.faint x=(left(of, bar)) y=(HEIGHT - 6) {
+                (begin.get(..letters).unwrap_or_default())
+            }
         }
     }
 }
