@@ -50,7 +50,8 @@ fn what_comes_from_outside_is_text() {
     let record = serde_json::json!({
         "id": "\"><script>1", "kind": "write_conflict", "severity": "critical",
         "state": "open<script>", "certainty": "possible", "table": "<script>alert(1)</script>",
-        "key": {"k<img src=x>": "\"><img src=x onerror=alert(1)>"}, "message": "</td><script>\u{202e}\x1b",
+        "key": {"k<img src=x>": "\"><img src=x onerror=alert(1)>"},
+        "message": "</td><script>\u{202e}\x1b",
         "last_seen": "no time <b>", "outcome": "<script>",
     });
     let evidence = evidence_section(&Explanation::of(&record));
