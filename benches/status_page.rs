@@ -1,8 +1,8 @@
 //! How long the status page takes with 100,000 findings in the store.
 //!
 //! A real store on the disk, the real routes on a loopback socket, and the time from the request to
-//! the first byte of the answer: `cargo bench --bench status_page`. Counts are kept while no finding
-//! changes, so each page is asked for twice: after a finding has changed, and again.
+//! the first byte of the answer: `cargo bench --bench status_page`. Counts are kept while no
+//! finding changes, so each page is asked for twice: after a finding has changed, and again.
 
 use axum::serve;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn finding(number: u64, now: i64) -> StoredFinding {
     };
     let table = format!("shop.table_{}", number * 7 % TABLES);
     let last_seen = now - i64::try_from(number).unwrap_or(0) * 25_920_000;
-    let is_healed = kind == FindingKind::Divergence && number % 2 == 0;
+    let is_healed = kind == FindingKind::Divergence && number.is_multiple_of(2);
     let record = json!({
         "id": id, "kind": kind.as_str(), "severity": "critical", "certainty": "exact",
         "state": if is_healed { "healed" } else { "open" }, "table": table,

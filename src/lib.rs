@@ -72,6 +72,10 @@
 //! - **Texts fold into one form if the server takes them for equal, and only then**, under the
 //!   collations that docs/limits.md calls exact. `tests/servers_collation.rs`:
 //!   `mariadb_takes_for_equal_what_folds_into_one`, `mysql_takes_for_equal_what_folds_into_one`.
+//! - **What comes from outside is text**, on a terminal and on a page: no control sequence, no
+//!   element. `report/terminal.rs`: `what_a_terminal_would_obey_is_escaped`,
+//!   `json_stays_what_it_was`; `report/page/scan/tests.rs`: `what_comes_from_outside_is_text`; on
+//!   real masters, `tests/servers_report.rs`.
 //! - **Read only.** No statement that writes to a master exists where servers are spoken to;
 //!   [`report`] writes repairs down for people, and nothing runs them. `tests/tidy`:
 //!   `no_statement_that_writes_to_a_master_exists`.

@@ -12,6 +12,7 @@ mod keep;
 mod pages;
 pub mod repair;
 pub mod scan;
+pub mod scan_report;
 pub mod schema;
 pub mod sources;
 mod survey;

@@ -5,7 +5,7 @@ use crate::{
     config::{Config, SchemaFile},
     engine::{Report, Verifier},
     feed::{BinlogFile, FeedError, FeedItem, FileFeed, file_server_ids, resolve_source},
-    model::{CommitTime, Finding, Node, NodeIndex, Nodes},
+    model::{CommitTime, Finding, Node, NodeIndex, Nodes, Transaction},
 };
 use std::{
     collections::VecDeque,
@@ -51,6 +51,8 @@ pub struct Scan {
 pub trait ScanSink {
     /// A finding in its last state.
     fn finding(&mut self, finding: &Finding);
+    /// A transaction, as a stream shows it, before it is judged.
+    fn transaction(&mut self, _stream: NodeIndex, _transaction: &Transaction) {}
     /// So many more bytes of binlog have been judged.
     fn progress(&mut self, bytes: u64);
 }
@@ -98,6 +100,17 @@ impl Scan {
     /// The nodes, with the server ids learned.
     pub fn nodes(&self) -> &Nodes {
         &self.nodes
+    }
+
+    /// The configuration, its rules about the nodes of this scan.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Per stream, its files in the order in which they are read.
+    pub fn files(&self) -> Vec<(String, Vec<BinlogFile>)> {
+        let name = |node: &NodeIndex| self.nodes[*node].name.clone();
+        self.streams.iter().map(|(node, files)| (name(node), files.clone())).collect()
     }
 
     /// Bytes of all files, if they are known: those of packed files are not.
@@ -306,6 +319,7 @@ fn judge_all(
             FeedItem::Begin(_) => {}
             FeedItem::Transaction(tx) => {
                 input.newest = input.newest.max(tx.committed_at);
+                sink.transaction(input.node, &tx);
                 verifier.observe(input.node, &tx, reports);
             }
             FeedItem::Gap { baseline, detail } => {

@@ -62,6 +62,7 @@ Examples:
   twinlog scan a=/var/lib/mysql-a b=/var/lib/mysql-b
   twinlog scan --config twinlog.toml a=/backup/a 'b=/backup/b/mysql-bin.0000*.zst'
   twinlog scan --format ndjson --kind write_conflict a=DIR b=DIR | jq .message
+  twinlog scan --report report.html --format ndjson a=DIR b=DIR > findings.ndjson
 
 Exit codes:
   0  nothing at or above --fail-on
@@ -73,6 +74,7 @@ const WATCH_HELP: &str = "\
 Examples:
   twinlog watch --config twinlog.toml
   twinlog watch --config twinlog.toml --format text
+  twinlog watch --config twinlog.toml --live
 
 Findings go to stdout, the log to stderr; /metrics and /healthz are served on watch.listen.";
 
@@ -131,6 +133,9 @@ pub(super) struct ScanArgs {
     /// How findings are printed
     #[arg(long, default_value = "text")]
     pub(super) format: Format,
+    /// Also write a report, one HTML file, with the values of the rows
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
     /// Only these kinds of findings
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
     pub(super) kind: Vec<FindingKind>,
@@ -150,6 +155,9 @@ pub(super) struct WatchArgs {
     /// How findings are printed
     #[arg(long, default_value = "ndjson")]
     pub(super) format: WatchFormat,
+    /// Show streams and findings on the terminal, redrawn as things change; q ends it
+    #[arg(long, conflicts_with = "format")]
+    pub(super) live: bool,
     /// Say more in the log
     #[arg(long, short)]
     pub(super) verbose: bool,

@@ -14,7 +14,7 @@ use crate::{
         sources::EvidenceSources,
     },
     config::Config,
-    report::{Refusal, explanation_text},
+    report::{Refusal, explanation_text, terminal::clean_json},
 };
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -141,7 +141,7 @@ fn try_explain(args: ExplainArgs, colour: bool) -> anyhow::Result<Exit> {
     let explanation = explain_finding(&record, &opened.sources)?;
     let text = match args.evidence.format {
         EvidenceFormat::Text => explanation_text(&explanation, colour),
-        EvidenceFormat::Json => explanation.to_json().to_string() + "\n",
+        EvidenceFormat::Json => clean_json(&explanation.to_json().to_string()) + "\n",
     };
     let exit = if explanation.is_whole() { Exit::Clean } else { Exit::Incomplete };
     Ok(if print(&text) { exit } else { Exit::Incomplete })
@@ -175,7 +175,7 @@ fn try_repair(args: RepairArgs) -> anyhow::Result<Exit> {
     repair.refused.extend(wanted.iter().filter_map(untold));
     let text = match args.evidence.format {
         EvidenceFormat::Text => repair.text(),
-        EvidenceFormat::Json => repair.to_json().to_string() + "\n",
+        EvidenceFormat::Json => clean_json(&repair.to_json().to_string()) + "\n",
     };
     for refused in &repair.refused {
         complain(&format!("finding {}: {}", refused.finding, refused.reason));

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::findings::{self, Acknowledgement, FindingsError, Found, Source, Wanted},
-    report::{Folded, Line, listing_text, record_text},
+    report::{Folded, Line, listing_text, record_text, terminal::clean_json},
 };
 use jiff::Timestamp;
 use std::io::{self, BufWriter, Write};
@@ -62,6 +62,7 @@ fn list(args: &ListArgs, quiet: bool, colour: bool) -> Result<Exit, FindingsErro
             let lines = lines(&source, &wanted, args.all)?;
             let shown = &lines[..lines.len().min(limit)];
             let printed = out.write_all(listing_text(shown, colour).as_bytes());
+            let printed = printed.and_then(|()| out.flush());
             if !quiet {
                 let left = lines.len() - shown.len();
                 let lines = if shown.len() == 1 { "line" } else { "lines" };
@@ -79,7 +80,7 @@ fn list(args: &ListArgs, quiet: bool, colour: bool) -> Result<Exit, FindingsErro
             findings::each(&source, &wanted, Timestamp::now(), |found| {
                 if count < limit && printed.is_ok() {
                     let before = if count > 0 { between } else { "" };
-                    printed = write!(out, "{before}{}", found.record);
+                    printed = write!(out, "{before}{}", clean_json(&found.record));
                     count += 1;
                 }
                 count < limit && printed.is_ok()
@@ -114,8 +115,11 @@ fn show(args: &ShowArgs, colour: bool) -> Result<Exit, FindingsError> {
     let found = find(&args.lookup, &args.id)?;
     let text = match args.format {
         ShowFormat::Text => record_text(&found.value(), colour),
-        ShowFormat::Json => serde_json::to_string_pretty(&found.value()).unwrap_or_default() + "\n",
-        ShowFormat::Ndjson => found.record + "\n",
+        ShowFormat::Json => {
+            let json = serde_json::to_string_pretty(&found.value());
+            clean_json(&json.unwrap_or_default()) + "\n"
+        }
+        ShowFormat::Ndjson => clean_json(&found.record) + "\n",
     };
     Ok(told(io::stdout().write_all(text.as_bytes())))
 }

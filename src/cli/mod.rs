@@ -5,13 +5,18 @@ mod explain;
 mod findings;
 mod findings_args;
 mod health;
+mod live;
 mod scan;
 mod schema;
 mod watch;
 
+use crate::report::terminal::clean_lines;
 use args::{Args, Color, Command};
 use clap::Parser;
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 /// How a command ended; a contract with scripts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,22 +47,39 @@ impl From<Exit> for ExitCode {
 /// Parses the command line and runs the command.
 pub fn run() -> ExitCode {
     let args = Args::parse();
-    let stdout_colour = match args.color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => std::io::stdout().is_terminal(),
-    };
+    let colour = Colours::new(args.color);
     let exit = match args.command {
-        Command::Scan(scan) => scan::run(scan, args.quiet, stdout_colour),
-        Command::Findings { command } => findings::run(command, args.quiet, stdout_colour),
-        Command::Watch(watch) => watch::run(watch, args.quiet, stdout_colour),
+        Command::Scan(scan) => scan::run(scan, args.quiet, colour.stdout),
+        Command::Findings { command } => findings::run(command, args.quiet, colour.stdout),
+        Command::Watch(watch) => watch::run(watch, args.quiet, colour),
         Command::Schema(schema) => schema::run(&schema, args.quiet),
         Command::Health(health) => health::run(&health, args.quiet),
     };
     exit.into()
 }
 
+/// Where colours go. Nothing is told by colour alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Colours {
+    stdout: bool,
+    stderr: bool,
+}
+
+impl Colours {
+    #[expect(clippy::disallowed_methods, reason = "what the person's environment asks for")]
+    fn new(wanted: Color) -> Colours {
+        let is_set = |name| std::env::var(name).is_ok_and(|value| !value.is_empty());
+        let plain = is_set("NO_COLOR") || std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        let on = |is_terminal: bool| match wanted {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && !plain,
+        };
+        Colours { stdout: on(io::stdout().is_terminal()), stderr: on(io::stderr().is_terminal()) }
+    }
+}
+
 /// Tells an error to the person at the terminal.
 fn complain(error: &dyn std::fmt::Display) {
-    eprintln!("twinlog: {error}");
+    eprintln!("twinlog: {}", clean_lines(&error.to_string()));
 }

@@ -9,10 +9,11 @@ use crate::{
     app::{
         filter::{Fate, Filter},
         scan::{Scan, ScanEnd, ScanError, ScanInput, ScanSink},
+        scan_report::ScanReportFile,
     },
     config::{Config, SchemaFile},
-    model::{Finding, Nodes, Severity},
-    report::{Counts, Record, Summary, finding_text, summary_text},
+    model::{Finding, NodeIndex, Nodes, Severity, Transaction},
+    report::{Counts, Record, Summary, finding_text, summary_text, terminal::clean_json},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -35,17 +36,27 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
-    let filter = Filter::new(args.kind, &args.table, &config.suppress)?;
     let schema = args.schema.as_deref().map(SchemaFile::load).transpose()?;
+    let mut report =
+        args.report.map(|path| ScanReportFile::new(path, &args.kind, &args.table)).transpose()?;
+    let filter = Filter::new(args.kind, &args.table, &config.suppress)?;
+    let named = args.sources.clone();
     let scan = match Scan::prepare(ScanInput { sources: args.sources, config, schema }) {
         Ok(scan) => scan,
         Err(ScanError::Usage(error)) => anyhow::bail!(error),
         Err(ScanError::Feed(error)) => {
             complain(&error);
+            if let Some(report) = report {
+                tell(report.write_unread(error.to_string()));
+            }
             return Ok(Exit::Incomplete);
         }
     };
+    if let Some(report) = &mut report {
+        report.begin(&scan, &named)?;
+    }
     let started = now();
+    let bar = progress_bar(scan.total_bytes(), quiet);
     let mut printer = Printer {
         nodes: scan.nodes().clone(),
         filter,
@@ -58,13 +69,20 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         suppressed: 0,
         printed: 0,
         worst: None,
-        bar: progress_bar(scan.total_bytes(), quiet),
+        shares_terminal: io::stdout().is_terminal() && !bar.is_hidden(),
+        bar,
+        report,
     };
     printer.open();
     let end = scan.run(&mut printer)?;
     printer.bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     Ok(printer.close(end, seconds, quiet, args.fail_on.severity()))
+}
+
+/// Tells what went wrong with the report; true when nothing did.
+fn tell(written: anyhow::Result<()>) -> bool {
+    written.inspect_err(|error| complain(error)).is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock of the summary")]
@@ -83,7 +101,7 @@ fn progress_bar(bytes: Option<u64>, quiet: bool) -> ProgressBar {
         return ProgressBar::new_spinner().with_style(style);
     };
     let template =
-        "{bar:40} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
+        "{bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
     ProgressBar::new(bytes).with_style(style)
 }
@@ -103,6 +121,9 @@ struct Printer {
     printed: u64,
     worst: Option<Severity>,
     bar: ProgressBar,
+    /// Findings go to the terminal that the bar is on: it makes room for them.
+    shares_terminal: bool,
+    report: Option<ScanReportFile>,
 }
 
 impl ScanSink for Printer {
@@ -117,6 +138,9 @@ impl ScanSink for Printer {
         }
         *self.counts.entry((finding.kind, finding.severity)).or_default() += 1;
         self.worst = self.worst.max(Some(finding.severity));
+        if let Some(report) = &mut self.report {
+            report.finding(finding);
+        }
         let text = match self.format {
             Format::Text => finding_text(finding, &self.nodes, self.colour) + "\n",
             Format::Ndjson => self.json(finding) + "\n",
@@ -126,7 +150,19 @@ impl ScanSink for Printer {
             }
         };
         self.printed += 1;
-        self.bar.clone().suspend(|| self.print(&text));
+        match self.shares_terminal {
+            true => self.bar.clone().suspend(|| {
+                self.print(&text);
+                self.flush();
+            }),
+            false => self.print(&text),
+        }
+    }
+
+    fn transaction(&mut self, stream: NodeIndex, transaction: &Transaction) {
+        if let Some(report) = &mut self.report {
+            report.transaction(stream, transaction);
+        }
     }
 
     fn progress(&mut self, bytes: u64) {
@@ -136,12 +172,19 @@ impl ScanSink for Printer {
 
 impl Printer {
     fn json(&self, finding: &Finding) -> String {
-        serde_json::to_string(&Record::new(finding, &self.nodes)).unwrap_or_default()
+        let json = serde_json::to_string(&Record::new(finding, &self.nodes));
+        clean_json(&json.unwrap_or_default())
     }
 
     fn print(&mut self, text: &str) {
         if self.failed.is_none() {
             self.failed = self.out.write_all(text.as_bytes()).err();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.out.flush().err();
         }
     }
 
@@ -154,17 +197,15 @@ impl Printer {
     /// Prints the end and tells how the scan ended.
     fn close(mut self, end: ScanEnd, seconds: f64, quiet: bool, fail_on: Severity) -> Exit {
         let incomplete: Vec<String> = end.errors.iter().map(ToString::to_string).collect();
-        let is_whole = incomplete.is_empty();
+        let mut is_whole = incomplete.is_empty();
         let coverage = end.verifier.coverage();
         let summary =
             Summary::new(coverage, &self.nodes, &self.counts, end.bytes, seconds, incomplete);
         if self.format == Format::Json {
             let summary = serde_json::to_string(&summary).unwrap_or_default();
-            self.print(&format!("\n],\n\"summary\":{summary}}}\n"));
+            self.print(&format!("\n],\n\"summary\":{}}}\n", clean_json(&summary)));
         }
-        if self.failed.is_none() {
-            self.failed = self.out.flush().err();
-        }
+        self.flush();
         if !quiet {
             eprint!("{}", summary_text(&summary));
             if self.suppressed > 0 {
@@ -172,6 +213,9 @@ impl Printer {
             }
         } else {
             summary.incomplete.iter().for_each(|line| complain(line));
+        }
+        if let Some(report) = self.report.take() {
+            is_whole &= tell(report.write(&summary, &end, self.suppressed));
         }
         match &self.failed {
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Incomplete,

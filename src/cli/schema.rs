@@ -4,6 +4,7 @@ use super::{Exit, args::SchemaArgs, complain};
 use crate::{
     app::schema::{SchemaError, read_schema},
     config::{Config, SchemaFile},
+    report::terminal::clean_json,
 };
 use std::io::Write;
 
@@ -32,7 +33,7 @@ pub(super) fn run(args: &SchemaArgs, quiet: bool) -> Exit {
             };
         }
     };
-    if let Err(error) = writeln!(std::io::stdout(), "{}", schema.to_json()) {
+    if let Err(error) = writeln!(std::io::stdout(), "{}", clean_json(&schema.to_json())) {
         complain(&format!("cannot write the schema: {error}"));
         return Exit::Incomplete;
     }

@@ -1,31 +1,32 @@
 //! `twinlog watch`.
 
 use super::{
-    Exit,
+    Colours, Exit,
     args::{WatchArgs, WatchFormat},
     complain,
+    live::Live,
 };
 use crate::{
     app::watch::{WatchError, WatchSink, watch},
     config::Config,
     model::{Finding, Nodes},
-    report::{Record, finding_text},
+    report::{Record, finding_text, terminal::clean_json},
 };
-use std::io::{self, IsTerminal, Write};
-use tracing_subscriber::EnvFilter;
+use std::{
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
+use tokio::runtime::Runtime;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-pub(super) fn run(args: WatchArgs, quiet: bool, colour: bool) -> Exit {
-    let level = match (quiet, args.verbose) {
-        (true, _) => "warn",
-        (false, true) => "twinlog=debug,info",
-        (false, false) => "info",
-    };
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(EnvFilter::new(level))
-        .init();
+pub(super) fn run(args: WatchArgs, quiet: bool, colour: Colours) -> Exit {
+    if args.live && !io::stdout().is_terminal() {
+        complain(
+            &"watch --live needs a terminal, and standard output is none\n  hint: without --live, \
+              findings are printed line by line",
+        );
+        return Exit::Usage;
+    }
     let config = match Config::load(&args.config) {
         Ok(config) => config,
         Err(error) => {
@@ -33,15 +34,26 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: bool) -> Exit {
             return Exit::Usage;
         }
     };
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("cannot start: {error}"));
             return Exit::Incomplete;
         }
     };
-    let mut printer = Printer { format: args.format, colour };
-    let result = runtime.block_on(watch(config, &mut printer));
+    let level = match (quiet, args.verbose) {
+        (true, _) => "warn",
+        (false, true) => "twinlog=debug,info",
+        (false, false) => "info",
+    };
+    let result = match args.live {
+        true => watch_live(&args.config, config, &runtime, level),
+        false => {
+            log_to(io::stderr, colour.stderr, level);
+            let mut printer = Printer { format: args.format, colour: colour.stdout };
+            runtime.block_on(watch(config, &mut printer))
+        }
+    };
     // Streams are in the middle of reading; nobody waits for them.
     runtime.shutdown_background();
     match result {
@@ -56,6 +68,41 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: bool) -> Exit {
     }
 }
 
+fn log_to<W>(writer: W, colour: bool, level: &str)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt()
+        .with_writer(writer)
+        .with_ansi(colour)
+        .with_target(false)
+        .with_env_filter(EnvFilter::new(level))
+        .init();
+}
+
+/// Watches with the live view on the terminal; gives the terminal back whatever happens.
+fn watch_live(
+    path: &Path,
+    config: Config,
+    runtime: &Runtime,
+    level: &str,
+) -> Result<(), WatchError> {
+    let context = runtime.enter();
+    let mut live = Live::new(path).map_err(anyhow::Error::from)?;
+    drop(context);
+    let (mut sink, log) = (live.sink(), live.log());
+    log_to(move || log.clone(), false, level);
+    let shown = live.show().map_err(anyhow::Error::from)?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = watch(config, &mut sink) => result,
+            () = live.ended_early() => Ok(()),
+        }
+    });
+    shown.end();
+    result
+}
+
 struct Printer {
     format: WatchFormat,
     colour: bool,
@@ -68,7 +115,8 @@ impl WatchSink for Printer {
         let text = match self.format {
             WatchFormat::Text => finding_text(finding, nodes, self.colour),
             WatchFormat::Ndjson => {
-                serde_json::to_string(&Record::new(finding, nodes)).unwrap_or_default()
+                let json = serde_json::to_string(&Record::new(finding, nodes));
+                clean_json(&json.unwrap_or_default())
             }
         };
         io::stdout().write_all(format!("{text}\n").as_bytes())

@@ -149,7 +149,10 @@ fn form(code: StatusCode, mistake: Option<&str>) -> Response {
         p { "It is in the file that watch.token_file names, on the machine where twinlog runs." }
         @if let Some(mistake) = mistake { p.tag.warning role="alert" { (mistake) } }
         form.note method="post" action="/login" {
-            label { "Token" input type="password" name="token" required autocomplete="current-password" size="40"; }
+            label { "Token"
+                input type="password" name="token" required autocomplete="current-password"
+                    size="40";
+            }
             button type="submit" { "Open" }
         }
     };

@@ -3,13 +3,13 @@
 use super::{
     Explanation,
     explain::{Seen, Step, StreamView, TransactionView},
-    text::wrapped,
+    terminal::{
+        COLUMNS as WIDTH, add_paragraph, clean, clean_lines, columns, cut, padded, wrapped,
+    },
 };
 use crate::binlog::evidence::{Cell, Change};
 use std::fmt::Write;
 
-/// Columns of the terminal.
-const WIDTH: usize = 100;
 /// Columns of a mark, a column's name and the gap after it.
 const NAME_WIDTH: usize = 20;
 /// Columns between two streams.
@@ -24,13 +24,13 @@ pub fn explanation_text(explanation: &Explanation, colour: bool) -> String {
     let (on, off) = if colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let mut text = String::new();
     let of = |field| explanation.text(field);
+    let of = |field| clean(of(field));
     let _ =
         writeln!(text, "{on}{} {}{off}  {}", of("severity").to_uppercase(), of("kind"), of("id"));
-    for line in wrapped(&clean(of("message")), WIDTH - 2) {
-        let _ = writeln!(text, "  {line}");
-    }
+    add_paragraph(&mut text, "  ", "  ", &of("message"));
     let heading = |text: &mut String, title: &str| {
-        let _ = writeln!(text, "\n{on}{title}{off}");
+        let lines = wrapped(&clean(title), WIDTH - 3).join("\n   ");
+        let _ = writeln!(text, "\n{on}{lines}{off}");
     };
     if !explanation.transactions.is_empty() {
         heading(&mut text, "The order in each stream");
@@ -57,16 +57,13 @@ pub fn explanation_text(explanation: &Explanation, colour: bool) -> String {
     if !explanation.proofs.is_empty() {
         heading(&mut text, "The same without twinlog");
         for proof in &explanation.proofs {
-            let gtid = proof.gtid.as_deref().unwrap_or("no GTID");
-            let _ = writeln!(text, "  # {gtid} in {}\n  {}", proof.node, proof.command);
+            let line = format!("{} in {}", proof.gtid.as_deref().unwrap_or("no GTID"), proof.node);
+            add_paragraph(&mut text, "  # ", "  # ", &clean(&line));
+            // Not wrapped: it is to be copied.
+            let _ = writeln!(text, "  {}", clean(&proof.command));
         }
     }
     text
-}
-
-/// Text of others without control characters: a terminal must not obey it.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 fn title(at: usize, transaction: &TransactionView) -> String {
@@ -116,21 +113,10 @@ fn orders(text: &mut String, explanation: &Explanation) {
 fn put_columns(text: &mut String, start: &str, cells: &[&str], width: usize) {
     let mut line = start.to_owned();
     for (at, cell) in cells.iter().enumerate() {
-        let cell = cut(cell, width);
-        let fill = match at + 1 < cells.len() {
-            true => width + GAP - cell.chars().count(),
-            false => 0,
-        };
-        let _ = write!(line, "{cell}{:fill$}", "");
+        let gap = if at + 1 < cells.len() { GAP } else { 0 };
+        let _ = write!(line, "{}{:gap$}", padded(&clean(cell), width), "");
     }
     let _ = writeln!(text, "{}", line.trim_end());
-}
-
-fn cut(text: &str, width: usize) -> String {
-    match text.chars().count() > width {
-        true => text.chars().take(width - 1).chain(['…']).collect(),
-        false => text.to_owned(),
-    }
 }
 
 /// A transaction's statement and rows; true when a mark was set.
@@ -139,13 +125,13 @@ fn transaction_text(text: &mut String, transaction: &TransactionView) -> bool {
     for view in &transaction.views {
         match &view.seen {
             Seen::Failed(error) => {
-                for line in clean(error).lines() {
-                    let _ = writeln!(text, "  not read: {}", line.trim_start());
+                for line in error.lines() {
+                    add_paragraph(text, "  not read: ", "            ", line.trim_start());
                 }
             }
             Seen::Read(read) => {
                 for what in &read.not_decoded {
-                    let _ = writeln!(text, "  in {}: {}", view.node, clean(what));
+                    add_paragraph(text, "  ", "    ", &format!("in {}: {what}", view.node));
                 }
             }
             Seen::NotShown | Seen::NoSource => {}
@@ -175,9 +161,8 @@ fn statements(text: &mut String, transaction: &TransactionView) {
         wrote = read.statements.iter().map(|statement| &**statement).collect();
     }
     let lines = wrote.iter().flat_map(|statement| {
-        let statement = clean(statement);
-        let lines = statement.lines().flat_map(|line| wrapped(line, WIDTH - 4));
-        lines.map(|line| cut(&line, WIDTH - 4)).collect::<Vec<_>>()
+        let statement = clean_lines(&statement.replace('\t', "    ").replace('\r', ""));
+        statement.lines().flat_map(|line| wrapped(line, WIDTH - 4)).collect::<Vec<_>>()
     });
     let lines: Vec<String> = lines.collect();
     for line in lines.iter().take(STATEMENT_LINES_MAX) {
@@ -203,9 +188,9 @@ fn row_text(text: &mut String, pair: &[StreamView], row: usize) -> bool {
     });
     let heads: Vec<String> = heads.collect();
     let table = changes.iter().flatten().next().map(|change| change.of.table.full_name());
-    let table = cut(&table.unwrap_or_default(), NAME_WIDTH - 3);
+    let table = padded(&clean(&table.unwrap_or_default()), NAME_WIDTH - 3);
     let cells: Vec<&str> = heads.iter().map(String::as_str).collect();
-    put_columns(text, &format!("  {table:<width$}", width = NAME_WIDTH - 2), &cells, width);
+    put_columns(text, &format!("  {table} "), &cells, width);
 
     let names = changes.iter().flatten().max_by_key(|change| change.of.columns.len());
     let Some(names) = names.map(|change| change.of.clone()) else { return false };
@@ -220,13 +205,8 @@ fn row_text(text: &mut String, pair: &[StreamView], row: usize) -> bool {
         let differs = both && cells.windows(2).any(|pair| pair[0].0 != pair[1].0);
         marks |= changed || differs;
         let mark = |is: bool, sign| if is { sign } else { ' ' };
-        let name = cut(&clean(&names.name(column)), NAME_WIDTH - 4);
-        let start = format!(
-            "{}{} {name:<width$}",
-            mark(differs, '!'),
-            mark(changed, '*'),
-            width = NAME_WIDTH - 3
-        );
+        let name = padded(&clean(&names.name(column)), NAME_WIDTH - 4);
+        let start = format!("{}{} {name} ", mark(differs, '!'), mark(changed, '*'));
         let shown: Vec<String> = cells.iter().map(|(cell, _)| shorten(cell, width)).collect();
         put_columns(text, &start, &shown.iter().map(String::as_str).collect::<Vec<_>>(), width);
     }
@@ -236,9 +216,9 @@ fn row_text(text: &mut String, pair: &[StreamView], row: usize) -> bool {
 /// Both halves of `before -> after` keep their beginnings.
 fn shorten(cell: &str, width: usize) -> String {
     match cell.split_once(ARROW) {
-        Some((before, after)) if cell.chars().count() > width => {
+        Some((before, after)) if columns(cell) > width => {
             let room = width - ARROW.len();
-            let (short, long) = (before.chars().count(), after.chars().count());
+            let (short, long) = (columns(before), columns(after));
             let first = (room / 2).max(room.saturating_sub(long)).min(short);
             format!("{}{ARROW}{}", cut(before, first.max(1)), cut(after, room - first))
         }

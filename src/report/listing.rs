@@ -1,12 +1,12 @@
 //! Findings that were looked up, for a terminal: many as a table, one as a page.
 
-use super::text::wrapped;
+use super::terminal::{COLUMNS, add_paragraph, clean, columns, cut, padded};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
 
-/// Columns of a terminal that are used.
-const WIDTH: usize = 100;
+/// Columns of a field's name on a page.
+const FIELD_WIDTH: usize = 12;
 /// Digits of an id that are shown: enough to name one of millions.
 const ID_DIGITS: usize = 12;
 
@@ -74,15 +74,15 @@ pub fn listing_text(lines: &[Line], colour: bool) -> String {
     let head = ["ID", "SEVERITY", "KIND", "STATE", "LAST SEEN", "MESSAGE"].map(str::to_owned);
     let rows: Vec<[String; 6]> = lines.iter().map(cells).collect();
     let width = |column: usize| {
-        let cells = rows.iter().chain([&head]).map(|row| row[column].chars().count());
+        let cells = rows.iter().chain([&head]).map(|row| columns(&row[column]));
         cells.max().unwrap_or_default()
     };
     let widths = [width(0), width(1), width(2), width(3), width(4)];
-    let rest = WIDTH.saturating_sub(widths.iter().map(|width| width + 2).sum());
+    let rest = COLUMNS.saturating_sub(widths.iter().map(|width| width + 2).sum());
     let mut text = String::new();
     for (at, row) in [&head].into_iter().chain(&rows).enumerate() {
         for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let padded = format!("{cell:<width$}");
+            let padded = padded(cell, width);
             let (on, off) = match column {
                 1 if colour && at > 0 => colours(cell),
                 _ => ("", ""),
@@ -107,11 +107,7 @@ fn cells(line: &Line) -> [String; 6] {
 fn shortened(message: &str, folded: u64, columns: usize) -> String {
     let more = if folded > 0 { format!(" (+{folded})") } else { String::new() };
     let room = columns.saturating_sub(more.len());
-    if message.chars().count() <= room {
-        return format!("{message}{more}");
-    }
-    let start: String = message.chars().take(room.saturating_sub(1)).collect();
-    format!("{}…{more}", start.trim_end())
+    format!("{}{more}", cut(message, room))
 }
 
 fn colours(severity: &str) -> (&'static str, &'static str) {
@@ -120,15 +116,6 @@ fn colours(severity: &str) -> (&'static str, &'static str) {
         "warning" => ("\x1b[1;33m", "\x1b[0m"),
         _ => ("\x1b[1;36m", "\x1b[0m"),
     }
-}
-
-/// Text that came from outside, without what a terminal would obey.
-fn clean(text: &str) -> String {
-    let escaped = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(escaped).collect()
 }
 
 /// Everything known of a finding, as a page.
@@ -142,15 +129,19 @@ pub fn record_text(record: &Value, colour: bool) -> String {
     let (on, off) = if colour { colours(&severity) } else { ("", "") };
     let mut text =
         format!("{on}{} {}{off}  {}\n", severity.to_uppercase(), word("kind"), word("id"));
-    for line in wrapped(&word("message"), WIDTH - 4) {
-        let _ = writeln!(text, "  {line}");
-    }
+    add_paragraph(&mut text, "  ", "  ", &word("message"));
     text.push('\n');
     const SHOWN: [&str; 7] =
         ["id", "kind", "severity", "message", "transactions", "last_written", "acknowledgement"];
     for (name, value) in record.as_object().into_iter().flatten() {
         if !SHOWN.contains(&name.as_str()) && *value != Value::Null {
-            let _ = writeln!(text, "  {:<12}  {}", name.replace('_', " "), plain(value));
+            let name = padded(&clean(&name.replace('_', " ")), FIELD_WIDTH);
+            add_paragraph(
+                &mut text,
+                &format!("  {name}  "),
+                &" ".repeat(FIELD_WIDTH + 4),
+                &plain(value),
+            );
         }
     }
     if let Some(ack) = record["acknowledgement"].as_object() {
@@ -159,14 +150,15 @@ pub fn record_text(record: &Value, colour: bool) -> String {
             Some(Value::String(until)) => format!(" until {}", clean(until)),
             _ => String::new(),
         };
-        let _ = writeln!(text, "  acknowledged by {} at {}{until}", word("by"), word("at"));
-        let _ = writeln!(text, "    {}", word("why"));
+        let line = format!("acknowledged by {} at {}{until}", word("by"), word("at"));
+        add_paragraph(&mut text, "  ", "    ", &line);
+        add_paragraph(&mut text, "    ", "    ", &word("why"));
     }
     for transaction in record["transactions"].as_array().into_iter().flatten() {
         transaction_lines(&mut text, transaction);
     }
     for (node, write) in record["last_written"].as_object().into_iter().flatten() {
-        text.push_str(&last_written_line(node, write));
+        add_paragraph(&mut text, "  ", "    ", &last_written_line(node, write));
     }
     text
 }
@@ -175,13 +167,13 @@ pub fn record_text(record: &Value, colour: bool) -> String {
 fn last_written_line(node: &str, write: &Value) -> String {
     let node = clean(node);
     if write.is_null() {
-        return format!("  last written in {node}: not since the masters agreed\n");
+        return format!("last written in {node}: not since the masters agreed");
     }
     let of = |field: &str| plain(&write[field]);
     let at = |field: &str| plain(&write["coordinates"][field]);
     let gone = if write["absent"] == true { ", which left no row" } else { "" };
     format!(
-        "  last written in {node}: by {} {}{gone}, {} {}..{}\n",
+        "last written in {node}: by {} {}{gone}, {} {}..{}",
         of("origin"),
         of("gtid"),
         at("file"),
@@ -195,23 +187,24 @@ fn transaction_lines(text: &mut String, transaction: &Value) {
         Value::Null => none.to_owned(),
         value => plain(value),
     };
-    let _ = writeln!(
-        text,
-        "  {}: {} {} at {}",
+    let line = format!(
+        "{}: {} {} at {}",
         word("origin", "?"),
         word("operation", "write"),
         word("gtid", "(no GTID)"),
         word("committed_at", "?"),
     );
+    add_paragraph(text, "  ", "    ", &line);
     for (node, at) in transaction["coordinates"].as_object().into_iter().flatten() {
         let node = clean(node);
-        let _ = match at {
-            Value::Null => writeln!(text, "     in {node}: not shown"),
+        let line = match at {
+            Value::Null => format!("in {node}: not shown"),
             at => {
                 let of = |field: &str| plain(&at[field]);
-                writeln!(text, "     in {node}: {} {}..{}", of("file"), of("start"), of("end"))
+                format!("in {node}: {} {}..{}", of("file"), of("start"), of("end"))
             }
         };
+        add_paragraph(text, "     ", "       ", &line);
     }
 }
 
@@ -250,11 +243,11 @@ mod tests {
     #[test]
     fn a_table_is_at_most_100_columns_wide() {
         let mut lines = vec![line("1", "g", "acknowledged", 0), line("2", "h", "open", 1_000_000)];
-        lines[0].message = "é".repeat(300);
+        lines[0].message = "漢".repeat(300);
         let text = listing_text(&lines, false);
         assert_eq!(text.lines().count(), 3);
         for line in text.lines() {
-            assert!(line.chars().count() <= WIDTH, "{line}");
+            assert!(columns(line) <= COLUMNS, "{line}");
         }
         assert!(text.contains("222222222222  critical  write_conflict  open"), "{text}");
         assert!(text.ends_with("… (+1000000)\n"), "{text}");

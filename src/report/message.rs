@@ -1,10 +1,13 @@
 //! The one line that says what a finding is.
 
-use super::record::key_json;
+use super::{record::key_json, terminal::cut};
 use crate::model::{
     Cause, Certainty, Finding, FindingKind, NodeIndex, Nodes, Outcome, TransactionRef,
 };
 use serde_json::Value;
+
+/// Columns of a key's value that a message shows; the finding's `key` has all of it.
+const VALUE_COLUMNS_MAX: usize = 60;
 
 /// One line for people: who did what to which row, and why it matters.
 pub fn message(finding: &Finding, nodes: &Nodes) -> String {
@@ -210,11 +213,12 @@ fn table(finding: &Finding) -> &str {
 }
 
 /// `shop.orders id=7`.
-pub(super) fn row(finding: &Finding) -> String {
+fn row(finding: &Finding) -> String {
     let Some(key) = &finding.key else { return table(finding).to_owned() };
     let Value::Object(columns) = key_json(key) else { return table(finding).to_owned() };
+    let short = |value: &Value| cut(&value.to_string(), VALUE_COLUMNS_MAX);
     let columns: Vec<String> =
-        columns.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        columns.iter().map(|(name, value)| format!("{name}={}", short(value))).collect();
     format!("{} {}", table(finding), columns.join(" "))
 }
 

@@ -5,6 +5,7 @@
 mod explain;
 mod explain_text;
 mod listing;
+pub mod live;
 mod message;
 pub mod page;
 mod record;
@@ -12,6 +13,7 @@ mod repair;
 mod sql;
 mod status;
 mod summary;
+pub mod terminal;
 mod text;
 mod time;
 

@@ -1,6 +1,7 @@
 //! Statements that make a row what an image says, for a person to run by hand. Nothing here, or
 //! anywhere in twinlog, runs them.
 
+use super::terminal::{clean, is_odd};
 use crate::binlog::{
     evidence::{Cell, TableFacts},
     value::Value,
@@ -36,7 +37,7 @@ pub fn row_statements(
     wanted: RowWanted<'_>,
     generated: &[String],
 ) -> Result<Vec<String>, String> {
-    let table = format!("{}.{}", identifier(&of.table.schema), identifier(&of.table.name));
+    let table = format!("{}.{}", identifier(&of.table.schema)?, identifier(&of.table.name)?);
     let mut terms = Vec::new();
     for column in key {
         let cell = key_cells.get(*column).unwrap_or(&Cell::NotLogged);
@@ -69,14 +70,17 @@ pub fn row_statements(
     ])
 }
 
-/// A name in backticks.
-fn identifier(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
+/// A name in backticks, for which there is no other notation.
+fn identifier(name: &str) -> Result<String, String> {
+    match name.chars().any(is_odd) {
+        true => Err(format!("the name {} holds control characters", clean(name))),
+        false => Ok(format!("`{}`", name.replace('`', "``"))),
+    }
 }
 
 fn name(of: &TableFacts, column: usize) -> Result<String, String> {
     match of.table.columns.get(column).and_then(|column| column.name.as_deref()) {
-        Some(name) => Ok(identifier(name)),
+        Some(name) => identifier(name),
         None => Err("the log does not name the columns (binlog_row_metadata=FULL does)".to_owned()),
     }
 }
@@ -144,7 +148,7 @@ fn plain_literal(value: &Value) -> String {
 /// Text in quotes; in hex where it holds characters that a terminal, or a client on the way, might
 /// take for something else.
 fn text(value: &str) -> String {
-    let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let odd = |c: char| is_odd(c) && !matches!(c, '\n' | '\r' | '\t');
     if value.chars().any(odd) {
         return format!("_utf8mb4 {}", hex(value.as_bytes()));
     }
@@ -262,5 +266,8 @@ mod tests {
         let cells = [Cell::Value(Value::Int(1))];
         assert!(row_statements(&unnamed, &[0], &cells, RowWanted::Absent, &[]).is_err());
         assert!(row_statements(&named, &[], &cells, RowWanted::Absent, &[]).is_err());
+        let odd = facts(&[Some("\u{9b}2J")]);
+        let refused = row_statements(&odd, &[0], &cells, RowWanted::Absent, &[]).unwrap_err();
+        assert!(refused.contains("\\u{9b}2J"), "{refused}");
     }
 }

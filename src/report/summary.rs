@@ -69,6 +69,15 @@ impl Summary {
             incomplete,
         }
     }
+
+    /// Rows judged of rows seen, in percent, never rounded up: 100 means all.
+    pub fn percent_judged(&self) -> String {
+        let hundredths = match self.rows_seen {
+            0 => 10_000,
+            seen => u128::from(self.rows_judged) * 10_000 / u128::from(seen),
+        };
+        format!("{}.{:02}", hundredths / 100, hundredths % 100)
+    }
 }
 
 fn stream(of: &StreamCoverage) -> Value {

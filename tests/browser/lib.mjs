@@ -87,8 +87,10 @@ export async function open(browser, address, options = {}) {
   await page.setJavaScriptEnabled(javascript)
   if (options.headers) await page.setExtraHTTPHeaders(options.headers)
   const response = await page.goto(address, { waitUntil: 'load' })
-  // A page that follows something never stops to ask; then this is how it looks by now.
-  await page.waitForNetworkIdle({ idleTime: 250, timeout: SETTLE_MS_MAX }).catch(() => {})
+  // A page that is live keeps one connection open, on which it is told of news. One that goes on
+  // asking looks like this by now.
+  const quiet = { idleTime: 250, concurrency: 1, timeout: SETTLE_MS_MAX }
+  await page.waitForNetworkIdle(quiet).catch(() => {})
   // The page's own scripts were passed over for good; those that look at it need timers.
   if (!javascript) await page.setJavaScriptEnabled(true)
   page.told.status = response?.status() ?? null

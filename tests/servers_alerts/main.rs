@@ -20,6 +20,7 @@ use std::{
 
 use serde_json::Value;
 use support::{
+    dashboards,
     lab::{Lab, LabOptions, Server},
     monitoring::{Monitoring, root},
 };
@@ -151,6 +152,15 @@ fn start(lab: &Lab, webhook: &Webhook) -> (Watch, Monitoring, String) {
     (watch, monitoring, listen)
 }
 
+/// Every query of Grafana's dashboards has data, before anything was broken but where the list of
+/// panels says that it cannot, and afterwards everywhere.
+fn assert_dashboards_have_data(monitoring: &Monitoring, queries: Vec<(String, String)>) {
+    assert!(queries.len() > 20, "{queries:#?}");
+    for (panel, expr) in queries {
+        until(&format!("{panel} has data: {expr}"), || !query(monitoring, &expr).is_empty());
+    }
+}
+
 /// What a notification says to a person.
 fn assert_explains(notice: &Notice, table: &str) {
     let description = notice.annotation("description");
@@ -231,7 +241,9 @@ fn every_violation_reaches_the_webhook_in_time_and_a_healed_one_is_resolved() {
     let lab = Lab::pair(Server::MariaDb);
     let webhook = Webhook::start();
     let (watch, monitoring, listen) = start(&lab, &webhook);
+    assert_dashboards_have_data(&monitoring, dashboards::queries_while_all_is_well());
     violations(&lab, &webhook);
+    assert_dashboards_have_data(&monitoring, dashboards::queries());
     let told = webhook.notices();
     let fired: BTreeSet<_> = told.iter().map(|notice| notice.label("alertname")).collect();
     let expected = ["TwinlogDivergenceOpen", "TwinlogOwnershipViolation", "TwinlogWriteConflict"];

@@ -7,4 +7,5 @@ pub mod logs;
 pub mod monitoring;
 pub mod random;
 pub mod recorded;
+pub mod terminal;
 pub mod watcher;

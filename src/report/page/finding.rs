@@ -1,7 +1,7 @@
 //! A finding's own page: what it is, how bad, who is right, and what to do.
 
 use super::{
-    Markup, advice, images, lanes,
+    Filter, Markup, advice, images, lanes,
     list::{key_text, state_tag},
     node, title_of_kind, told_time,
 };
@@ -49,9 +49,17 @@ pub fn finding_page(of: &FindingPage<'_>) -> Markup {
     let word = |field: &str| of.record[field].as_str().unwrap_or_default();
     html! {
         div id="finding" data-live {
-            p { a href="/" { "Status" } " / " a href="/#findings" { "Findings" } " / " span.mono { (word("id")) } }
+            p {
+                a href="/" { "Status" } " / " a href="/#findings" { "Findings" } " / "
+                span.mono { (word("id")) }
+            }
             section.verdict.(word("severity")) aria-label="Finding" {
-                h1 { (title_of_kind(word("kind"))) @if !word("table").is_empty() { ": " span.mono { (word("table")) " " (key_text(&of.record["key"])) } } }
+                h1 {
+                    (title_of_kind(word("kind")))
+                    @if !word("table").is_empty() {
+                        ": " span.mono { (word("table")) " " (key_text(&of.record["key"])) }
+                    }
+                }
                 p { (word("message")) }
                 p.tags {
                     span class={ "tag " (word("severity")) } { (word("severity")) }
@@ -78,8 +86,10 @@ pub fn finding_page(of: &FindingPage<'_>) -> Markup {
         (commands(of))
         @if let Some(note) = &of.note { (note_form(word("id"), note)) }
         h2 { "Everything known" }
-        @let group = super::Filter { group: Some(word("group").to_owned()), states: Vec::new(), ..super::Filter::default() };
-        p { a href=(group.address()) { "All findings of its group" } ": of the same kind, table and transactions." }
+        p {
+            a href=(Filter::of_group(word("group")).address()) { "All findings of its group" }
+            ": of the same kind, table and transactions."
+        }
         div id="facts" data-live { (facts(of)) }
     }
 }
@@ -88,14 +98,17 @@ pub fn finding_page(of: &FindingPage<'_>) -> Markup {
 fn owner(record: &Value) -> Markup {
     let names = record["owner"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let names: Vec<&str> = names.collect();
+    let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
     let rule = &record["rule"];
     html! {
         @if record["owner"].is_array() {
             p.card {
-                "Owner: " strong { (if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }) }
+                "Owner: " strong { (names) }
                 ", by "
                 @match rule["number"].as_u64() {
-                    Some(number) => { "ownership rule " (number) ": " span.mono { (tables(&rule["tables"])) } },
+                    Some(number) => {
+                        "ownership rule " (number) ": " span.mono { (tables(&rule["tables"])) }
+                    },
                     None => "defaults.unlisted_tables",
                 }
                 @if record["change"] == "moves" { ". The write moves the row to another owner" }
@@ -113,14 +126,17 @@ fn tables(tables: &Value) -> String {
 /// Who has taken note of it, and a way to take that back.
 fn noted(record: &Value, form: &NoteForm<'_>) -> Markup {
     let note = &record["acknowledgement"];
+    let action = format!("/findings/{}/withdraw", record["id"].as_str().unwrap_or_default());
+    let word = |field: &str| note[field].as_str().unwrap_or_default();
     html! {
         @if note.is_object() {
-            form.note.card method="post" action={ "/findings/" (record["id"].as_str().unwrap_or_default()) "/withdraw" } {
+            form.note.card method="post" action=(action) {
                 p {
-                    "Acknowledged by " strong { (note["by"].as_str().unwrap_or_default()) } " at "
-                    (told_time(note["at"].as_str().unwrap_or_default())) ": "
-                    (note["why"].as_str().unwrap_or_default())
-                    @if let Some(until) = note["until"].as_str() { " (until " (told_time(until)) ")" }
+                    "Acknowledged by " strong { (word("by")) } " at " (told_time(word("at"))) ": "
+                    (word("why"))
+                    @if let Some(until) = note["until"].as_str() {
+                        " (until " (told_time(until)) ")"
+                    }
                 }
                 @if form.mistake.is_none() { button type="submit" { "Take the note back" } }
             }
@@ -131,6 +147,7 @@ fn noted(record: &Value, form: &NoteForm<'_>) -> Markup {
 /// Who wrote the row last, as each stream has it.
 fn last_written(of: &FindingPage<'_>) -> Markup {
     let Some(by_node) = of.record["last_written"].as_object() else { return html! {} };
+    let word = |value: &Value, other: &str| value.as_str().unwrap_or(other).to_owned();
     html! {
         h2 { "Last write of the row in each stream" }
         div.cards {
@@ -139,11 +156,17 @@ fn last_written(of: &FindingPage<'_>) -> Markup {
                     h3 { (node(name, number)) }
                     @if write.is_null() { p { "stands as it was before" } } @else {
                         dl.facts {
-                            dt { "Written by" } dd { (write["origin"].as_str().unwrap_or("an unknown server")) " "
-                                span.mono { (write["gtid"].as_str().unwrap_or("without a GTID")) } }
-                            dt { "At" } dd.mono { (write["coordinates"]["file"].as_str().unwrap_or_default())
-                                ":" (write["coordinates"]["start"]) }
-                            @if write["absent"] == true { dt { "Row" } dd { "gone: the write left none" } }
+                            dt { "Written by" }
+                            dd {
+                                (word(&write["origin"], "an unknown server")) " "
+                                span.mono { (word(&write["gtid"], "without a GTID")) }
+                            }
+                            @let at = &write["coordinates"];
+                            dt { "At" }
+                            dd.mono { (word(&at["file"], "")) ":" (at["start"]) }
+                            @if write["absent"] == true {
+                                dt { "Row" } dd { "gone: the write left none" }
+                            }
                         }
                     }
                 }
@@ -171,7 +194,8 @@ fn repairs(of: &FindingPage<'_>) -> Markup {
             p { "SQL for the node that loses. twinlog never runs it: read it, and run it there." }
             @for (winner, repair) in of.repairs {
                 @for script in &repair.scripts {
-                    details id={ "repair-" (winner) "-" (script.node) } open[of.repairs.len() == 1] {
+                    @let id = format!("repair-{winner}-{}", script.node);
+                    details id=(id) open[of.repairs.len() == 1] {
                         summary { (winner) " is right: change the row on " (script.node) }
                         pre tabindex="0" { code { (script.sql()) } }
                     }
@@ -202,12 +226,16 @@ fn commands(of: &FindingPage<'_>) -> Markup {
 fn note_form(id: &str, note: &NoteForm<'_>) -> Markup {
     html! {
         h2 id="note" { "Take note of it" }
-        p.faint { "An acknowledged finding is not counted as open. It is told again when it changes." }
+        p.faint {
+            "An acknowledged finding is not counted as open. It is told again when it changes."
+        }
         @if let Some(mistake) = note.mistake { p.tag.warning role="alert" { (mistake) } }
         form.note method="post" action={ "/findings/" (id) "/acknowledge" } {
             label { "Your name" input name="by" required autocomplete="username" size="16"; }
             label { "Why it is no reason to worry" input name="why" required size="40"; }
-            label { "Until (a date, or 30d; empty: for good)" input name="until" placeholder="30d" size="14"; }
+            label { "Until (a date, or 30d; empty: for good)"
+                input name="until" placeholder="30d" size="14";
+            }
             button type="submit" { "Acknowledge" }
         }
     }

@@ -12,6 +12,8 @@ use serde_json::Value;
 const ROWS_MAX: usize = 20;
 /// Letters of a value that are shown: a BLOB is no reading.
 const VALUE_LETTERS: usize = 400;
+/// Letters of a statement that are shown: one may insert a thousand rows.
+const STATEMENT_LETTERS: usize = 4_000;
 
 /// Each transaction with its statement and its rows, streams side by side.
 pub fn images(of: &Explanation) -> Markup {
@@ -21,7 +23,7 @@ pub fn images(of: &Explanation) -> Markup {
                 h3 { (at + 1) ". " (title(of, transaction)) }
                 (statements(transaction))
                 (notes(transaction))
-                @let rows = transaction.views.iter().filter_map(|v| v.seen.evidence()).map(|read| read.changes.len()).max().unwrap_or(0);
+                @let rows = rows_of(transaction);
                 @for row in 0..rows.min(ROWS_MAX) { (row_table(transaction, row)) }
                 @if rows > ROWS_MAX { p.faint { (rows - ROWS_MAX) " more rows" } }
             }
@@ -31,6 +33,11 @@ pub fn images(of: &Explanation) -> Markup {
             span { span.tag { "red !" } " not the same in all streams" }
         }
     }
+}
+
+fn rows_of(transaction: &TransactionView) -> usize {
+    let read = transaction.views.iter().filter_map(|view| view.seen.evidence());
+    read.map(|read| read.changes.len()).max().unwrap_or(0)
 }
 
 fn title(of: &Explanation, transaction: &TransactionView) -> Markup {
@@ -44,7 +51,9 @@ fn title(of: &Explanation, transaction: &TransactionView) -> Markup {
         }
         ": " (transaction.operation.as_deref().unwrap_or("write")) " "
         span.mono { (transaction.gtid.as_deref().unwrap_or("without a GTID")) }
-        @if !transaction.committed_at.is_empty() { ", committed " (super::told_time(&transaction.committed_at)) }
+        @if !transaction.committed_at.is_empty() {
+            ", committed " (super::told_time(&transaction.committed_at))
+        }
     }
 }
 
@@ -57,7 +66,11 @@ fn statements(transaction: &TransactionView) -> Markup {
     if wrote.is_empty() {
         wrote = read.statements.iter().map(|statement| &**statement).collect();
     }
-    html! { @for statement in wrote.iter().take(ROWS_MAX) { pre tabindex="0" { code { (statement) } } } }
+    html! {
+        @for statement in wrote.iter().take(ROWS_MAX) {
+            pre tabindex="0" { code { (shortened(statement, STATEMENT_LETTERS)) } }
+        }
+    }
 }
 
 fn notes(transaction: &TransactionView) -> Markup {
@@ -87,18 +100,23 @@ fn row_table(transaction: &TransactionView, row: usize) -> Markup {
         return html! {};
     };
     let columns = widest.before.as_ref().or(widest.after.as_ref()).map_or(0, Vec::len);
+    let table = widest.of.table.full_name();
     html! {
-        div.scroll tabindex="0" role="region" aria-label={ "Row of " (widest.of.table.full_name()) } {
+        div.scroll tabindex="0" role="region" aria-label={ "Row of " (table) } {
             table.images {
-                caption.faint { (widest.of.table.full_name()) }
+                caption.faint { (table) }
                 thead {
                     tr {
                         th rowspan="2" scope="col" { "Column" }
                         @for (view, change) in &views {
-                            th colspan="2" scope="colgroup" { "in " (view.node) ": " (what(view, change.as_ref())) }
+                            th colspan="2" scope="colgroup" {
+                                "in " (view.node) ": " (what(view, change.as_ref()))
+                            }
                         }
                     }
-                    tr { @for _ in &views { th scope="col" { "before" } th scope="col" { "after" } } }
+                    tr {
+                        @for _ in &views { th scope="col" { "before" } th scope="col" { "after" } }
+                    }
                 }
                 tbody { @for column in 0..columns { (column_row(widest, &views, column)) } }
             }
@@ -134,10 +152,10 @@ fn column_row(widest: &Change, views: &[(&StreamView, Option<Change>)], column: 
             th.mono scope="row" { (widest.of.name(column)) }
             @for (_, change) in views {
                 @let (before, after) = (shown(change, false), shown(change, true));
-                @let both = change.as_ref().is_some_and(|c| c.before.is_some() && c.after.is_some());
-                @let has = |after: bool| change.as_ref().is_some_and(|c| if after { c.after.is_some() } else { c.before.is_some() });
-                (cell(before.as_ref(), has(false), false, before_differs))
-                (cell(after.as_ref(), has(true), both && before != after, after_differs))
+                @let had = change.as_ref().is_some_and(|change| change.before.is_some());
+                @let has = change.as_ref().is_some_and(|change| change.after.is_some());
+                (cell(before.as_ref(), had, false, before_differs))
+                (cell(after.as_ref(), has, had && has && before != after, after_differs))
             }
         }
     }
@@ -158,7 +176,7 @@ fn cell(value: Option<&Value>, has_row: bool, changed: bool, differs: bool) -> M
                 None if has_row => span.faint { "not in the log" },
                 None => span.faint { "no row" },
                 Some(Value::Null) => span.faint { "NULL" },
-                Some(value) => (shortened(&told_json(value))),
+                Some(value) => (shortened(&told_json(value), VALUE_LETTERS)),
             }
             @if changed { " *" }
             @if differs { " !" }
@@ -166,9 +184,9 @@ fn cell(value: Option<&Value>, has_row: bool, changed: bool, differs: bool) -> M
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.chars().count() > VALUE_LETTERS {
-        true => text.chars().take(VALUE_LETTERS).chain(['…']).collect(),
+fn shortened(text: &str, letters: usize) -> String {
+    match text.chars().count() > letters {
+        true => text.chars().take(letters).chain(['…']).collect(),
         false => text.to_owned(),
     }
 }

@@ -31,11 +31,13 @@ pub fn lanes(of: &Explanation) -> Markup {
     }
     let lanes: Vec<Vec<Place>> = of.streams.iter().enumerate().map(place).collect();
     let longest = lanes.iter().map(Vec::len).max().unwrap_or(0);
-    let (width, height) = (NAMES + longest * (BOX.0 + GAP), TOP + of.streams.len() * LANE);
+    // The last lane has none below it.
+    let height = (of.streams.len() - 1) * LANE + BOX.1 + 2 * TOP;
+    let width = NAMES + longest * (BOX.0 + GAP);
     html! {
         div.scroll.card tabindex="0" role="region" aria-label="The order in each stream" {
-            svg width=(width) height=(height - (LANE - BOX.1) + TOP) viewBox={ "0 0 " (width) " " (height - (LANE - BOX.1) + TOP) }
-                role="img" aria-label=(in_words(of)) {
+            svg width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) } role="img"
+                aria-label=(in_words(of)) {
                 @for (upper, lower) in lanes.iter().zip(lanes.iter().skip(1)) {
                     (links(of, upper, lower))
                 }
@@ -89,8 +91,8 @@ fn links(of: &Explanation, upper: &[Place], lower: &[Place]) -> Markup {
             @let (x2, y2) = (down.left + BOX.0 / 2, down.top);
             @let middle = (y1 + y2) / 2;
             @let origin = of.transactions[up.transaction].origin.as_deref();
-            path class={ "link stroke-" (colour(of, origin)) }
-                d={ "M" (x1) " " (y1) " C" (x1) " " (middle) " " (x2) " " (middle) " " (x2) " " (y2) } {}
+            @let curve = format!("M{x1} {y1} C{x1} {middle} {x2} {middle} {x2} {y2}");
+            path class={ "link stroke-" (colour(of, origin)) } d=(curve) {}
         }
     }
 }
@@ -104,9 +106,11 @@ fn drawn(of: &Explanation, lane: &str, place: &Place) -> Markup {
         (true, false) => format!("box copy stroke-{}", colour(of, origin)),
     };
     html! {
-        rect class=(class) x=(place.left + 1) y=(place.top + 1) width=(BOX.0 - 2) height=(BOX.1 - 2) rx="6" {}
+        rect class=(class) x=(place.left + 1) y=(place.top + 1) width=(BOX.0 - 2)
+            height=(BOX.1 - 2) rx="6" {}
         text.strong x=(place.left + 10) y=(place.top + 19) {
-            (place.transaction + 1) ". " (origin.unwrap_or("unknown server")) ": " (done(transaction))
+            (place.transaction + 1) ". " (origin.unwrap_or("unknown server")) ": "
+            (done(transaction))
         }
         text.faint x=(place.left + 10) y=(place.top + 36) {
             @if place.is_shown { (short(transaction.gtid.as_deref().unwrap_or("no GTID"))) }

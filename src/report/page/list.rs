@@ -75,6 +75,11 @@ impl Filter {
         format!("/{query}#findings")
     }
 
+    /// All of a group, each by itself.
+    pub fn of_group(group: &str) -> Filter {
+        Filter { group: Some(group.to_owned()), states: Vec::new(), ..Filter::default() }
+    }
+
     fn is_default(&self) -> bool {
         *self == Filter { after: self.after.clone(), ..Filter::default() }
     }
@@ -185,8 +190,12 @@ fn row(of: &ListedFinding, links: Links) -> Markup {
             td { span class={ "tag " (of.severity) } { (of.severity) } }
             td {
                 a href=(links.finding(&of.id)) { (title_of_kind(&of.kind)) }
-                @if of.is_possible { " " span.faint title="The logs allow another reading" { "(possible)" } }
-                @if !of.table.is_empty() { div.mono { (of.table) @if !of.key.is_empty() { " " (of.key) } } }
+                @if of.is_possible {
+                    " " span.faint title="The logs allow another reading" { "(possible)" }
+                }
+                @if !of.table.is_empty() {
+                    div.mono { (of.table) @if !of.key.is_empty() { " " (of.key) } }
+                }
             }
             td.message {
                 (of.message)
@@ -202,9 +211,7 @@ fn folded(of: &ListedFinding, links: Links) -> Markup {
     let text = format!("and {} more of this group", of.folded);
     match links {
         Links::Site => {
-            let filter =
-                Filter { group: Some(of.group.clone()), states: Vec::new(), ..Filter::default() };
-            html! { a.nowrap href=(filter.address()) { (text) } }
+            html! { a.nowrap href=(Filter::of_group(&of.group).address()) { (text) } }
         }
         Links::File => html! { span.faint { (text) } },
     }
@@ -225,6 +232,7 @@ pub(super) fn filter_form(filter: &Filter) -> Markup {
     let states = ["open", "acknowledged", "healed", "open,acknowledged", "all"];
     let chosen: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
     let chosen = if chosen.is_empty() { "all".to_owned() } else { chosen.join(",") };
+    let kinds = filter.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",");
     let severities = [("", "any"), ("warning", "warning or worse"), ("critical", "critical")];
     let severity = filter.severity.map_or("", Severity::as_str);
     html! {
@@ -233,18 +241,22 @@ pub(super) fn filter_form(filter: &Filter) -> Markup {
                 select name="kind" {
                     option value="" selected[filter.kinds.is_empty()] { "any" }
                     @for kind in FindingKind::ALL {
-                        option value=(kind.as_str()) selected[filter.kinds == [kind]] { (kind.as_str()) }
+                        @let word = kind.as_str();
+                        option value=(word) selected[filter.kinds == [kind]] { (word) }
                     }
                     @if filter.kinds.len() > 1 {
-                        @let kinds = filter.kinds.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(",");
                         option value=(kinds) selected { (kinds) }
                     }
                 }
             }
             label { "State"
                 select name="state" {
-                    @for state in states { option value=(state) selected[state == chosen] { (state) } }
-                    @if !states.contains(&chosen.as_str()) { option value=(chosen) selected { (chosen) } }
+                    @for state in states {
+                        option value=(state) selected[state == chosen] { (state) }
+                    }
+                    @if !states.contains(&chosen.as_str()) {
+                        option value=(chosen) selected { (chosen) }
+                    }
                 }
             }
             label { "Severity"

@@ -13,6 +13,7 @@ mod images;
 mod lanes;
 mod list;
 mod overview;
+pub mod scan;
 mod streams;
 mod tables;
 mod timeline;

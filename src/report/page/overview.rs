@@ -78,6 +78,8 @@ fn verdict(status: &Status, counts: &Counted) -> Markup {
     let critical = counts.of(State::Open, Severity::Critical);
     let warning = counts.of(State::Open, Severity::Warning);
     let differ = counts.of_kind(FindingKind::Divergence, State::Open);
+    let acknowledged = counts.0.iter().filter(|of| of.state == State::Acknowledged);
+    let acknowledged: u64 = acknowledged.map(|of| of.count).sum();
     let class = match (critical, warning, status.ready) {
         (1.., ..) => "critical",
         (0, 1.., _) | (.., false) => "warning",
@@ -101,7 +103,6 @@ fn verdict(status: &Status, counts: &Counted) -> Markup {
                 @for (kind, severity, count) in counts.open_kinds() {
                     (kind_tag(kind, severity, count, None, Links::Site))
                 }
-                @let acknowledged: u64 = counts.0.iter().filter(|of| of.state == State::Acknowledged).map(|of| of.count).sum();
                 @if acknowledged > 0 { span.tag { (acknowledged) " acknowledged" } }
             }
         }
@@ -134,7 +135,10 @@ fn unseen(status: &Status) -> String {
 fn list(of: &Overview<'_>) -> Markup {
     html! {
         @if let Some(group) = &of.filter.group {
-            p { "Only the group " span.mono { (group) } ". " a href="/#findings" { "All findings" } }
+            p {
+                "Only the group " span.mono { (group) } ". "
+                a href="/#findings" { "All findings" }
+            }
         }
         @if of.list.findings.is_empty() {
             p.faint { "No finding is like this." }
@@ -153,8 +157,8 @@ fn list(of: &Overview<'_>) -> Markup {
         }
         @if let Some(most) = of.forgets {
             p.faint {
-                "There is no watch.store: these are the newest " (most) " findings at most, and they "
-                "are forgotten when twinlog ends."
+                "There is no watch.store: these are the newest " (most) " findings at most, and "
+                "they are forgotten when twinlog ends."
             }
         }
     }

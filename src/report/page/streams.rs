@@ -35,6 +35,15 @@ fn card(status: &Status, of: &StreamState, at: usize) -> Markup {
                         dd { (shown_to(shown)) }
                     }
                 }
+                @let wrong: Vec<_> = of.checks.iter().filter(|check| !check.ok).collect();
+                @if !wrong.is_empty() {
+                    dt { "Settings" }
+                    dd.tags {
+                        @for check in wrong {
+                            span.tag.warning { (check.name) "=" (check.found) }
+                        }
+                    }
+                }
                 @if let Some(error) = &of.error { dt { "Error" } dd { (error) } }
             }
         }

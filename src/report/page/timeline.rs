@@ -140,6 +140,8 @@ pub fn timeline(of: &Timeline) -> Markup {
 fn axes(of: &Timeline, most: u64) -> Markup {
     let floor = HEIGHT - BELOW;
     let labels = LABELS.min(of.bars.len().max(1));
+    // Seconds only where bars are told apart by them.
+    let letters = if of.step < 60_000_000 { 19 } else { 16 };
     html! {
         line.axis x1=(LEFT) y1=(floor) x2=(WIDTH) y2=(floor) {}
         line.axis x1=(LEFT) y1=(ABOVE) x2=(WIDTH) y2=(ABOVE) {}
@@ -147,7 +149,10 @@ fn axes(of: &Timeline, most: u64) -> Markup {
         text.faint x=(LEFT - 6) y=(floor) text-anchor="end" { "0" }
         @for label in 0..labels {
             @let bar = label * of.bars.len() / labels;
-            text.faint x=(left(of, bar)) y=(HEIGHT - 6) { (of.begin(bar).get(..16).unwrap_or_default()) }
+            @let begin = of.begin(bar);
+            text.faint x=(left(of, bar)) y=(HEIGHT - 6) {
+                (begin.get(..letters).unwrap_or_default())
+            }
         }
     }
 }

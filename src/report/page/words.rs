@@ -34,8 +34,8 @@ pub fn advice(kind: &str) -> &'static [&'static str] {
             "Decide which side is right. The ownership rule says so where there is one.",
             "Repair the row on the other side, or write it once more: this finding heals when the \
              logs show equal images.",
-            "See the cause: after conflict look for the conflict of the same key; skipped and drift \
-             mean that somebody skipped a transaction or wrote without the log.",
+            "See the cause: after conflict look for the conflict of the same key; skipped and \
+             drift mean that somebody skipped a transaction or wrote without the log.",
         ],
         Some(FindingKind::TableOwnership | FindingKind::RowOwnership) => &[
             "The row is most likely the same on both sides: nothing is to be repaired unless there \

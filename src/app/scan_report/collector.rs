@@ -1,0 +1,290 @@
+//! What a scan's report needs, collected while the scan runs, in bounded memory.
+
+use super::ScanFacts;
+use crate::{
+    app::{explain::explain, sources::EvidenceSources, watch::now},
+    config::Config,
+    engine::{Coverage, Ownership},
+    model::{
+        CommitTime, Finding, FindingId, FindingKind, GtidSource, NodeIndex, Nodes, RuleBody,
+        Severity, State, Transaction, Unlisted,
+    },
+    report::{
+        Record,
+        page::{
+            Class,
+            scan::{
+                BigTransaction, Group, Grouped, GtidSpan, ScanReport, TableLine, TimeSpread,
+                evidence_section, scan_report_page,
+            },
+        },
+    },
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+/// Findings that are listed at most.
+pub const LISTED_MAX: usize = 2_000;
+/// Findings that have their evidence in the report at most.
+pub const EVIDENCE_MAX: usize = 200;
+/// Of one group, findings that are listed, and those with evidence.
+const GROUP_MAX: u64 = 10;
+const GROUP_EVIDENCE_MAX: usize = 3;
+/// Findings of a kind that are taken before those of a less frequent one.
+const TURN: u64 = 100;
+const BIGGEST_MAX: usize = 10;
+const BIGGEST_TABLES_MAX: usize = 3;
+const TABLES_MAX: usize = 500;
+const SPANS_MAX: usize = 100;
+/// Bars of the timeline.
+const BARS: usize = 96;
+const HOUR_MICROS: i64 = 3_600_000_000;
+
+/// Which findings are kept first: the worst; what holds; of every kind some; the older.
+type Rank = (Reverse<Severity>, bool, u64, CommitTime, FindingId);
+
+/// Collects, in bounded memory, what the report needs.
+pub(super) struct Collector {
+    nodes: Nodes,
+    kept: BTreeMap<Rank, Finding>,
+    /// Per group of which findings are kept: how many, and how many there are.
+    groups: BTreeMap<FindingId, (u64, u64)>,
+    by_kind: BTreeMap<FindingKind, u64>,
+    times: TimeSpread,
+    hours: [u64; 24],
+    tables: BTreeMap<String, BTreeMap<(FindingKind, Severity), u64>>,
+    spans: BTreeMap<(NodeIndex, GtidSource), (u64, u64, u64)>,
+    spans_left_out: u64,
+    biggest: BTreeSet<BigTransaction>,
+}
+
+impl Collector {
+    /// An empty one.
+    pub(super) fn new(nodes: Nodes) -> Collector {
+        Collector {
+            nodes,
+            kept: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            by_kind: BTreeMap::new(),
+            times: TimeSpread::default(),
+            hours: [0; 24],
+            tables: BTreeMap::new(),
+            spans: BTreeMap::new(),
+            spans_left_out: 0,
+            biggest: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a finding in its last state.
+    pub(super) fn finding(&mut self, finding: &Finding) {
+        let told = self.by_kind.entry(finding.kind).or_default();
+        *told += 1;
+        let turn = *told / TURN;
+        self.times.add(finding.kind, finding.first_seen);
+        if Class::of(finding.kind) == Class::Conflict {
+            let hour = finding.first_seen.micros.div_euclid(HOUR_MICROS).rem_euclid(24);
+            self.hours[hour as usize] += 1;
+        }
+        let table = finding.table.clone().unwrap_or_default();
+        let kinds = self.tables.entry(table).or_default();
+        *kinds.entry((finding.kind, finding.severity)).or_default() += 1;
+
+        let (kept, told) = self.groups.entry(finding.group).or_default();
+        *told += 1;
+        if *kept >= GROUP_MAX {
+            return;
+        }
+        *kept += 1;
+        let is_healed = finding.state == State::Healed;
+        let rank = (Reverse(finding.severity), is_healed, turn, finding.first_seen, finding.id);
+        self.kept.insert(rank, finding.clone());
+        while self.kept.len() > LISTED_MAX {
+            let Some((_, last)) = self.kept.pop_last() else { break };
+            if let Some((kept, _)) = self.groups.get_mut(&last.group) {
+                *kept -= 1;
+                if *kept == 0 {
+                    self.groups.remove(&last.group);
+                }
+            }
+        }
+    }
+
+    /// Takes a transaction as a stream shows it.
+    pub(super) fn transaction(&mut self, stream: NodeIndex, transaction: &Transaction) {
+        if let Some(gtid) = transaction.gtid {
+            let is_full = self.spans.len() >= SPANS_MAX;
+            match self.spans.get_mut(&(stream, gtid.source)) {
+                Some((first, last, count)) => {
+                    *first = gtid.sequence.min(*first);
+                    *last = gtid.sequence.max(*last);
+                    *count += 1;
+                }
+                None if is_full => self.spans_left_out += 1,
+                None => {
+                    let span = (gtid.sequence, gtid.sequence, 1);
+                    self.spans.insert((stream, gtid.source), span);
+                }
+            }
+        }
+        let rows = transaction.rows.len();
+        let is_small = self.biggest.len() >= BIGGEST_MAX
+            && self.biggest.first().is_some_and(|least| least.rows >= rows);
+        let is_original = self.nodes.by_server_id(transaction.server_id) == Some(stream);
+        if is_small || !is_original || rows < 2 {
+            return;
+        }
+        let tables = transaction.tables.iter().take(BIGGEST_TABLES_MAX);
+        self.biggest.insert(BigTransaction {
+            rows,
+            origin: self.nodes[stream].name.clone(),
+            gtid: transaction.gtid.map(|gtid| gtid.to_string()).unwrap_or_default(),
+            committed_at: transaction.committed_at,
+            tables: tables.map(|table| table.full_name()).collect(),
+        });
+        if self.biggest.len() > BIGGEST_MAX {
+            self.biggest.pop_first();
+        }
+    }
+
+    /// The report as HTML; the transactions of its findings are read again for it.
+    ///
+    /// # Errors
+    /// Rules that cannot be compiled, which a configuration does not hold.
+    pub(super) fn html(self, facts: &ScanFacts<'_>) -> anyhow::Result<String> {
+        let (timeline, timeless) = match scanned_span(facts.coverage) {
+            Some(span) => {
+                let (timeline, timeless) = self.times.timeline(span, BARS);
+                (Some(timeline), timeless)
+            }
+            None => (None, self.times.count()),
+        };
+        let (groups, evidence) = self.grouped(facts.sources)?;
+        let listed: u64 = groups.iter().map(|of| of.findings.len() as u64 + of.more).sum();
+        let told: u64 = self.by_kind.values().sum();
+        let (tables, tables_left_out) = self.table_lines(facts)?;
+        let names: Vec<String> = self.nodes.iter().map(|(_, of)| of.name.clone()).collect();
+        let files = facts.files.iter().map(|(node, files)| {
+            let files = files.iter().map(|file| (file.name.clone(), file.bytes));
+            (node.clone(), files.collect())
+        });
+        let spans = self.spans.iter().map(|((stream, source), (first, last, count))| GtidSpan {
+            stream: self.nodes[*stream].name.clone(),
+            source: source.to_string(),
+            sequences: (*first, *last),
+            transactions: *count,
+        });
+        Ok(scan_report_page(&ScanReport {
+            summary: facts.summary,
+            nodes: &names,
+            files: files.collect(),
+            made_at: now(),
+            wanted: facts.wanted.clone(),
+            suppressed: facts.suppressed,
+            timeline,
+            timeless,
+            hours: self.hours,
+            spans: spans.collect(),
+            spans_left_out: self.spans_left_out,
+            tables,
+            tables_left_out,
+            biggest: self.biggest.into_iter().rev().collect(),
+            groups,
+            not_listed: told.saturating_sub(listed),
+            evidence,
+            bounds: (LISTED_MAX, EVIDENCE_MAX),
+        }))
+    }
+
+    /// The kept findings in groups, the worst first, and the evidence of the first of them.
+    fn grouped(&self, sources: &EvidenceSources) -> anyhow::Result<(Vec<Group>, Vec<String>)> {
+        let mut findings: Vec<&Finding> = self.kept.values().collect();
+        // Which are kept goes by kind, too; how they are listed does not.
+        findings.sort_by_key(|of| {
+            (Reverse(of.severity), of.state == State::Healed, of.first_seen, of.id)
+        });
+        let mut groups: Vec<Vec<&Finding>> = Vec::new();
+        let mut places: BTreeMap<FindingId, usize> = BTreeMap::new();
+        for finding in findings {
+            let place = *places.entry(finding.group).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some(group) => group.push(finding),
+                None => groups.push(vec![finding]),
+            }
+        }
+        let (mut listed, mut evidence) = (Vec::new(), Vec::new());
+        for group in groups {
+            let Some(first) = group.first() else { continue };
+            let mut shown = Vec::new();
+            for (at, finding) in group.iter().enumerate() {
+                let record = serde_json::to_value(Record::new(finding, &self.nodes))?;
+                let has_evidence = at < GROUP_EVIDENCE_MAX && evidence.len() < EVIDENCE_MAX;
+                if has_evidence {
+                    evidence.push(evidence_section(&explain(&record, sources)?));
+                }
+                shown.push(Grouped { record, has_evidence });
+            }
+            let told = self.groups.get(&first.group).map_or(0, |(_, told)| *told);
+            let more = told.saturating_sub(shown.len() as u64);
+            listed.push(Group { findings: shown, more });
+        }
+        Ok((listed, evidence))
+    }
+
+    /// Tables with rows or findings, the most troubled first, then those with the most rows.
+    fn table_lines(&self, facts: &ScanFacts<'_>) -> anyhow::Result<(Vec<TableLine>, u64)> {
+        let ownership = Ownership::new(facts.config.ownership.clone(), facts.config.unlisted)?;
+        let mut lines: BTreeMap<&str, TableLine> = BTreeMap::new();
+        let line = |table: &str| TableLine {
+            table: table.to_owned(),
+            owner: owner(facts.config, &ownership, &self.nodes, table),
+            rows: vec![[0; 3]; self.nodes.len()],
+            findings: Vec::new(),
+        };
+        for ((table, origin), count) in &facts.coverage.tables {
+            let rows = &mut lines.entry(table).or_insert_with(|| line(table)).rows;
+            rows[origin.at()] = [count.inserts, count.updates, count.deletes];
+        }
+        for (table, kinds) in &self.tables {
+            let findings = kinds.iter().map(|((kind, severity), count)| (*kind, *severity, *count));
+            lines.entry(table).or_insert_with(|| line(table)).findings = findings.collect();
+        }
+        let mut lines: Vec<TableLine> = lines.into_values().collect();
+        let trouble = |of: &TableLine, wanted: Option<Severity>| -> u64 {
+            let counted = |severity| wanted.is_none_or(|wanted| wanted == severity);
+            of.findings.iter().filter(|of| counted(of.1)).map(|of| of.2).sum()
+        };
+        lines.sort_by_key(|of| {
+            let rows: u64 = of.rows.iter().flatten().sum();
+            Reverse((trouble(of, Some(Severity::Critical)), trouble(of, None), rows))
+        });
+        let left_out = lines.len().saturating_sub(TABLES_MAX) as u64;
+        lines.truncate(TABLES_MAX);
+        Ok((lines, left_out))
+    }
+}
+
+/// From the first commit in any stream to the last.
+fn scanned_span(coverage: &Coverage) -> Option<(CommitTime, CommitTime)> {
+    let spans = coverage.streams.iter().filter_map(|of| of.span);
+    spans.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
+}
+
+/// Whose a table is by the rules, in words.
+fn owner(config: &Config, ownership: &Ownership, nodes: &Nodes, table: &str) -> String {
+    let rule = ownership.rule_of(table).and_then(|at| config.ownership.get(at));
+    let names = |owners: &[NodeIndex]| {
+        let names: Vec<&str> = owners.iter().map(|node| nodes[*node].name.as_str()).collect();
+        names.join(", ")
+    };
+    match rule.map(|rule| &rule.body) {
+        _ if table.is_empty() => String::new(),
+        Some(RuleBody::Owners(owners)) => names(owners),
+        Some(RuleBody::Rows(rule)) => format!("row by row, by {}", rule.column),
+        Some(RuleBody::Local) => "local: not to be replicated".to_owned(),
+        Some(RuleBody::Shared) => "shared".to_owned(),
+        None if config.unlisted == Unlisted::Shared => "shared: no rule".to_owned(),
+        None => "nobody: no rule lists it".to_owned(),
+    }
+}

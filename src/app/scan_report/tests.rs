@@ -1,0 +1,105 @@
+//! Tests of what the report keeps, and of its file.
+
+use super::*;
+use crate::{
+    model::{Certainty, CommitTime, FindingId, Node, Severity, State},
+    report::page::Class,
+};
+use std::os::unix::fs::PermissionsExt;
+
+fn finding(id: u128, kind: FindingKind, severity: Severity, group: u128) -> Finding {
+    Finding {
+        id: FindingId(id),
+        kind,
+        severity,
+        certainty: Certainty::Exact,
+        state: State::Open,
+        settled: true,
+        table: Some(format!("t.x{}", id % 600)),
+        key: None,
+        index: None,
+        conflict: None,
+        outcome: None,
+        cause: None,
+        last_written: Vec::new(),
+        healed: None,
+        owner: None,
+        node: None,
+        reason: None,
+        detail: None,
+        count: 1,
+        transactions: Vec::new(),
+        group: FindingId(group),
+        more: 0,
+        first_seen: CommitTime::from_seconds(1_795_456_879 + id as u32),
+        last_seen: CommitTime::from_seconds(1_795_456_879 + id as u32),
+    }
+}
+
+fn nodes() -> Nodes {
+    Nodes::new(["a", "b"].map(|name| Node { name: name.into(), ..Node::default() }).to_vec())
+}
+
+fn html(collector: Collector) -> String {
+    let (coverage, sources) = (Coverage::default(), EvidenceSources::default());
+    let summary = Summary::new(&coverage, &nodes(), &Counts::new(), 0, 0.0, Vec::new());
+    let facts = ScanFacts {
+        summary: &summary,
+        coverage: &coverage,
+        config: &Config::default(),
+        files: Vec::new(),
+        sources: &sources,
+        wanted: Vec::new(),
+        suppressed: 0,
+    };
+    collector.html(&facts).unwrap()
+}
+
+#[test]
+fn the_worst_are_listed_and_the_rest_is_counted() {
+    let mut collector = Collector::new(nodes());
+    for id in 0..5_000 {
+        let (kind, severity) = match id {
+            4_999 => (FindingKind::Divergence, Severity::Critical),
+            id if id % 2 == 0 => (FindingKind::SharedKey, Severity::Info),
+            _ => (FindingKind::WriteConflict, Severity::Critical),
+        };
+        collector.finding(&finding(id, kind, severity, id));
+    }
+    let text = html(collector);
+    assert!(text.contains("<strong>3000 more findings are counted above and not listed.</strong>"));
+    let section = |id: u128| format!("<section class=\"card\" id=\"{id:032x}\">");
+    let sections = text.matches("<section class=\"card\" id=\"").count();
+    assert_eq!(sections, EVIDENCE_MAX);
+    assert!(text.contains(&section(1)) && !text.contains(&section(0)), "critical first");
+    assert!(text.contains("Row differs between the masters"), "every kind has its turn");
+    assert!(text.contains("and 100 more tables"), "tables are bounded");
+    assert_eq!(Class::of(FindingKind::SharedKey), Class::Handover);
+}
+
+#[test]
+fn a_group_is_one_line_and_counts_whole() {
+    let mut collector = Collector::new(nodes());
+    for id in 0..50 {
+        collector.finding(&finding(id, FindingKind::WriteConflict, Severity::Critical, 7));
+    }
+    let text = html(collector);
+    assert!(text.contains("and 49 more of this group"), "{text}");
+    assert!(text.contains("40 more, only counted"));
+    assert!(!text.contains("counted above and not listed"));
+}
+
+#[test]
+fn the_file_is_the_owners_alone_and_replaced_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("report.html");
+    std::fs::write(&path, "old").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    write_whole(&path, "new").unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    let wrong = write_whole(&dir.path().join("no/report.html"), "new").unwrap_err().to_string();
+    assert!(wrong.contains("no/report.html") && wrong.contains("hint:"), "{wrong}");
+    assert!(write_whole(dir.path(), "new").is_err(), "a directory is no report");
+}
