@@ -125,7 +125,7 @@ pub fn timeline(of: &Timeline) -> Markup {
         of.begin(of.bars.len())
     );
     html! {
-        div.scroll.card tabindex="0" role="region" aria-label="Findings over time" {
+        div.scroll.card.chart tabindex="0" role="region" aria-label="Findings over time" {
             svg width=(WIDTH) height=(HEIGHT) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img"
                 aria-label=(label) {
                 (axes(of, most))
