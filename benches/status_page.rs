@@ -76,6 +76,7 @@ fn finding(number: u64, now: i64) -> StoredFinding {
         table: Some(table),
         key: None,
         group,
+        more: 0,
         first_seen: last_seen,
         last_seen,
         healed_at: None,

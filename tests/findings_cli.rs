@@ -119,6 +119,7 @@ fn finding(id: &str, group: u8, kind: FindingKind, second: u8) -> StoredFinding 
         record: record.to_string(),
         id,
         group,
+        more: 0,
     }
 }
 

@@ -75,6 +75,14 @@ impl Board {
         (stream.connected, stream.error) = (false, Some(error));
     }
 
+    /// Commits to the store fail since then; `None`: it works.
+    pub(super) fn store_fails(&mut self, since: Option<CommitTime>) {
+        if self.status.store_fails_since != since {
+            self.status.store_fails_since = since;
+            self.changed = true;
+        }
+    }
+
     pub(super) fn caught_up(&mut self, node: NodeIndex) {
         self.stream(node).caught_up_at = Some(now());
     }

@@ -3,7 +3,7 @@
 use super::{
     explain::explain,
     repair::{RepairOptions, repair},
-    sources::EvidenceSources,
+    sources::{EvidenceSources, quoted},
     until::Until,
 };
 use crate::{
@@ -12,10 +12,10 @@ use crate::{
     report::{Explanation, Repair, page::Rows},
     store::{Acknowledgement, Store, StoreError},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -44,6 +44,17 @@ pub(super) enum Place {
 struct Read {
     explanation: Explanation,
     repairs: Vec<(String, Repair)>,
+    at: Timestamp,
+}
+
+/// How long what could not be read is left alone.
+const READ_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+impl Read {
+    /// What was read whole stays so; what was not may be there later.
+    fn holds(&self) -> bool {
+        self.explanation.is_whole() || Timestamp::now().duration_since(self.at) < READ_AGAIN_AFTER
+    }
 }
 
 impl WatchDesk {
@@ -57,19 +68,19 @@ impl WatchDesk {
 
     fn read(&self, record: &Value) -> anyhow::Result<Arc<Read>> {
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, read)) = kept().iter().find(|(of, _)| of == record) {
+        if let Some((_, read)) = kept().iter().find(|(of, read)| of == record && read.holds()) {
             return Ok(read.clone());
         }
         let sources = EvidenceSources::new(&[], Some(&self.config))?;
         let explanation = explain(record, &sources)?;
         let repairs = self.repairs(record, &sources);
-        let read = Arc::new(Read { explanation, repairs });
-        if read.explanation.is_whole() {
-            let mut kept = kept();
-            kept.push((record.clone(), read.clone()));
-            let extra = kept.len().saturating_sub(KEPT_MAX);
-            kept.drain(..extra);
-        }
+        let read = Arc::new(Read { explanation, repairs, at: Timestamp::now() });
+        let mut kept = kept();
+        kept.retain(|(of, _)| of != record);
+        kept.push((record.clone(), read.clone()));
+        let extra = kept.len().saturating_sub(KEPT_MAX);
+        kept.drain(..extra);
+        drop(kept);
         Ok(read)
     }
 
@@ -108,8 +119,13 @@ impl WatchDesk {
     fn commands(&self, record: &Value) -> Vec<(&'static str, String)> {
         let Place::File(store) = &self.place else { return Vec::new() };
         let id: String = record["id"].as_str().unwrap_or_default().chars().take(12).collect();
-        let (store, config) = (store.display(), &self.config.origin);
-        let common = format!("--store {store} --config {config}");
+        // Whoever copies it is elsewhere than where the daemon was started.
+        let whole = |path: &Path| {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            quoted(&whole.to_string_lossy())
+        };
+        let config = whole(Path::new(&self.config.origin));
+        let common = format!("--store {} --config {config}", whole(store));
         let mut commands = vec![(
             "The proof: both orders and the row's values in each log",
             format!("twinlog findings explain {id} {common}"),
@@ -144,8 +160,7 @@ impl Desk for WatchDesk {
     }
 
     fn outline(&self, record: &Value, why: &str) -> Result<Explained, String> {
-        let sources = EvidenceSources::new(&[], Some(&self.config));
-        let explanation = sources.and_then(|sources| explain(record, &sources.without_rows()));
+        let explanation = explain(record, &EvidenceSources::for_commands(&self.config));
         Ok(Explained {
             explanation: explanation.map_err(|error| error.to_string())?,
             rows: Rows::Hidden(why.to_owned()),

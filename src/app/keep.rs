@@ -50,7 +50,8 @@ pub(super) struct Keeper {
     places: BTreeMap<FindingId, usize>,
     /// The streams have moved since the last commit.
     moved: bool,
-    failing: bool,
+    /// Commits fail since then.
+    failing: Option<CommitTime>,
     /// The last finding could not be written.
     unwritten: bool,
     committed_at: Instant,
@@ -119,7 +120,7 @@ impl Keeper {
             waiting: Vec::new(),
             places: BTreeMap::new(),
             moved: false,
-            failing: false,
+            failing: None,
             unwritten: false,
             // The first finding waits for nothing.
             committed_at: now.checked_sub(CHECKPOINT_PACE).unwrap_or(now),
@@ -138,6 +139,11 @@ impl Keeper {
         self.moved = self.store.is_some();
     }
 
+    /// Since when commits fail; `None` while they work.
+    pub(super) fn fails_since(&self) -> Option<CommitTime> {
+        self.failing
+    }
+
     /// Takes a finding that is news or settled.
     pub(super) fn take(&mut self, report: Report, sink: &mut impl WatchSink) {
         if let Some(place) = self.places.get(&report.finding.id) {
@@ -153,7 +159,7 @@ impl Keeper {
 
     /// How long until there is something to commit; `None` while there is nothing.
     pub(super) fn due(&self) -> Option<Duration> {
-        let pace = match (self.failing, self.waiting.is_empty(), self.moved) {
+        let pace = match (self.failing.is_some(), self.waiting.is_empty(), self.moved) {
             (true, ..) => RETRY,
             (_, false, _) => PACE,
             (_, true, true) => CHECKPOINT_PACE,
@@ -177,7 +183,7 @@ impl Keeper {
         self.committed_at = Instant::now();
         match committed {
             Ok(committed) => {
-                if std::mem::take(&mut self.failing) {
+                if self.failing.take().is_some() {
                     info!("the store works again");
                 }
                 self.moved = false;
@@ -242,7 +248,8 @@ impl Keeper {
 
     fn failed(&mut self, error: &StoreError) {
         self.metrics.store_error();
-        if !std::mem::replace(&mut self.failing, true) {
+        if self.failing.is_none() {
+            self.failing = Some(now());
             error!("{error}");
             error!(
                 "findings are told when the store works again, tried every {} s; past \
@@ -352,6 +359,7 @@ fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
         id: record.id,
         table: record.table,
         group: record.group,
+        more: record.more,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     binlog::{TablePlan, evidence::Evidence},
-    config::{Config, MysqlUrl, NodeConfig},
+    config::{Config, MysqlUrl, NodeConfig, Secret},
     feed::{
         BinlogFile, EvidenceError, FeedError, Wanted,
         live::{LiveOptions, LiveStart, read_transaction},
@@ -68,10 +68,14 @@ impl EvidenceSources {
         self.nodes.is_empty()
     }
 
-    /// The same, for commands that a person can run, and not to read any row.
-    #[must_use]
-    pub fn without_rows(self) -> Self {
-        EvidenceSources { is_closed: true, ..self }
+    /// The servers of the configuration, for commands that a person can run: nothing is read, and
+    /// no password either.
+    pub fn for_commands(config: &Config) -> Self {
+        let named = config.nodes.iter().filter_map(|of| {
+            let source = server_of(of, None, replica_id(Some(config), &of.name))?;
+            Some((of.name.clone(), source))
+        });
+        EvidenceSources { nodes: named.collect(), is_closed: true }
     }
 
     /// Whether this node has a source.
@@ -157,11 +161,16 @@ fn replica_id(config: Option<&Config>, node: &str) -> u32 {
 }
 
 fn server(of: &NodeConfig, replica_server_id: u32) -> anyhow::Result<Source> {
-    let Some(url) = of.url.clone() else { anyhow::bail!("node {} has no url", of.name) };
-    Ok(Source::Server(Box::new(LiveOptions {
+    let password = of.password.as_ref().map(|password| password.read()).transpose()?;
+    let source = server_of(of, password, replica_server_id);
+    source.ok_or_else(|| anyhow::anyhow!("node {} has no url", of.name))
+}
+
+fn server_of(of: &NodeConfig, password: Option<Secret>, replica_server_id: u32) -> Option<Source> {
+    Some(Source::Server(Box::new(LiveOptions {
         node: of.name.clone(),
-        url,
-        password: of.password.as_ref().map(|password| password.read()).transpose()?,
+        url: of.url.clone()?,
+        password,
         tls: of.effective_tls(),
         replica_server_id,
         start: LiveStart::Now,
@@ -170,7 +179,7 @@ fn server(of: &NodeConfig, replica_server_id: u32) -> anyhow::Result<Source> {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),

@@ -32,7 +32,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{
-        Arc, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
@@ -77,8 +77,9 @@ pub enum WatchError {
     Other(#[from] anyhow::Error),
 }
 
-/// Findings that pages read from the masters at once: each opens connections to them.
-const EXPLAINED_AT_ONCE: usize = 2;
+/// Findings that pages read from the masters at once: a server ends one of two readers that come
+/// with the same id.
+const EXPLAINED_AT_ONCE: usize = 1;
 /// Transactions of one stream that may wait for the judge.
 const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
@@ -261,7 +262,10 @@ impl Judge {
     fn shared(&self, statuses: Vec<Arc<StreamStatus>>, pages: Pages) -> Shared {
         let nodes: Vec<NodeIndex> = self.nodes.indices().collect();
         let metrics = self.metrics.clone();
+        // Two at once would each add the difference to a counter.
+        let refreshing = Mutex::new(());
         let refresh = move || {
+            let _one = refreshing.lock().unwrap_or_else(PoisonError::into_inner);
             for (node, status) in nodes.iter().zip(&statuses) {
                 let (file, offset) = status.position();
                 metrics.set_position(*node, &file, offset);
@@ -481,6 +485,7 @@ impl Judge {
     fn keep(&mut self, sink: &mut impl WatchSink) {
         let checkpoints = self.checkpoints();
         self.keeper.commit(now(), checkpoints, sink);
+        self.board.store_fails(self.keeper.fails_since());
     }
 
     /// Where each stream has been judged to.

@@ -9,10 +9,10 @@ use super::{
     Shared,
     answer::{Problem, page},
 };
-use crate::report::page::html;
+use crate::report::page::{escaped, html};
 use axum::{
     Form,
-    extract::{Request, State},
+    extract::{Query, Request, State},
     http::{HeaderMap, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
@@ -58,6 +58,11 @@ impl Access {
 /// Lets a request through to a page, or tells why not.
 pub(super) async fn check(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let headers = request.headers();
+    let is_api = request.uri().path().starts_with("/api/");
+    let answer = |problem: Problem| match is_api {
+        true => problem.json(),
+        false => problem.into_response(),
+    };
     if request.method() == Method::POST && !is_same_origin(headers) {
         let what = "This form came from another site";
         let hint = "Open the status page and try again.";
@@ -82,18 +87,19 @@ pub(super) async fn check(State(shared): State<Shared>, request: Request, next: 
             };
         }
     };
-    Problem::new(StatusCode::FORBIDDEN, refused.0, refused.1).into_response()
+    answer(Problem::new(StatusCode::FORBIDDEN, refused.0, refused.1))
 }
 
 /// A person gets the form, a program the answer that it knows.
 fn ask_for_token(request: &Request) -> Response {
-    let is_page = !request.uri().path().starts_with("/api/") && request.method() == Method::GET;
-    if is_page {
-        return Redirect::to("/login").into_response();
+    let uri = request.uri();
+    if !uri.path().starts_with("/api/") && request.method() == Method::GET {
+        let to = uri.path_and_query().map_or("/", |to| to.as_str());
+        return Redirect::to(&format!("/login?to={}", escaped(to))).into_response();
     }
-    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-    let why = "give Authorization: Bearer, with what is in watch.token_file\n";
-    (StatusCode::UNAUTHORIZED, challenge, why).into_response()
+    let hint = "give Authorization: Bearer, with what is in watch.token_file";
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong", hint);
+    ([(header::WWW_AUTHENTICATE, "Bearer")], problem.json()).into_response()
 }
 
 /// `Authorization: Bearer TOKEN`.
@@ -139,16 +145,17 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
 }
 
 /// The form that asks for the token.
-pub(super) async fn login_page() -> Response {
-    form(StatusCode::OK, None)
+pub(super) async fn login_page(Query(next): Query<Destination>) -> Response {
+    form(StatusCode::OK, &next.to, None)
 }
 
-fn form(code: StatusCode, mistake: Option<&str>) -> Response {
+fn form(code: StatusCode, to: &str, mistake: Option<&str>) -> Response {
     let parts = html! {
         h1 { "twinlog asks for its token" }
         p { "It is in the file that watch.token_file names, on the machine where twinlog runs." }
         @if let Some(mistake) = mistake { p.tag.warning role="alert" { (mistake) } }
         form.note method="post" action="/login" {
+            input type="hidden" name="to" value=(to);
             label { "Token"
                 input type="password" name="token" required autocomplete="current-password"
                     size="40";
@@ -163,6 +170,21 @@ fn form(code: StatusCode, mistake: Option<&str>) -> Response {
 #[derive(Deserialize)]
 pub(super) struct Login {
     token: String,
+    #[serde(default)]
+    to: String,
+}
+
+/// Where to go with the token.
+#[derive(Deserialize)]
+pub(super) struct Destination {
+    #[serde(default)]
+    to: String,
+}
+
+/// A page of this site, whatever was asked for.
+fn local(to: &str) -> &str {
+    let is_local = to.starts_with('/') && !to.starts_with("//") && !to.contains('\\');
+    if is_local && !to.starts_with("/events") { to } else { "/" }
 }
 
 /// Takes the token.
@@ -173,9 +195,9 @@ pub(super) async fn login(
 ) -> Response {
     if !is_same_origin(&headers) || !shared.access.is_token(login.token.as_bytes()) {
         tokio::time::sleep(WRONG_TOKEN_DELAY).await;
-        return form(StatusCode::UNAUTHORIZED, Some("That is not the token."));
+        return form(StatusCode::UNAUTHORIZED, &login.to, Some("That is not the token."));
     }
     let hex: String = login.token.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let cookie = format!("{COOKIE}={hex}; Path=/; HttpOnly; SameSite=Strict");
-    ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+    let cookie = format!("{COOKIE}={hex}; Path=/; HttpOnly; SameSite=Lax");
+    ([(header::SET_COOKIE, cookie)], Redirect::to(local(&login.to))).into_response()
 }

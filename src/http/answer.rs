@@ -6,7 +6,7 @@ use crate::{
 };
 use axum::{
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, Uri, header},
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
@@ -88,7 +88,11 @@ pub(super) fn json(code: StatusCode, value: &Value) -> Response {
 }
 
 /// No such page.
-pub(super) async fn not_found() -> Problem {
+pub(super) async fn not_found(uri: Uri) -> Response {
     let hint = "The status page links to all there are.";
-    Problem::new(StatusCode::NOT_FOUND, "There is no such page", hint)
+    let problem = Problem::new(StatusCode::NOT_FOUND, "There is no such page", hint);
+    match uri.path().starts_with("/api/") {
+        true => problem.json(),
+        false => problem.into_response(),
+    }
 }

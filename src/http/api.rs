@@ -4,11 +4,11 @@ use super::{
     Shared,
     answer::{Problem, json},
     pages::{apart, now, the_finding},
-    query::Asked,
+    query::{self, AskedOrNot},
 };
 use crate::model::State as FindingState;
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
     response::Response,
 };
@@ -26,12 +26,13 @@ pub(super) async fn status(State(shared): State<Shared>) -> Response {
 
 /// A part of the list, each finding by itself: `{"findings": [...], "next": "..."}`; `next` is what
 /// `after` takes for the following part.
-pub(super) async fn findings(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn findings(State(shared): State<Shared>, asked: AskedOrNot) -> Response {
     let made = apart(move || {
         let states = [FindingState::Open, FindingState::Acknowledged];
-        let filter = asked
-            .filter(&states)
-            .map_err(|mistake| Problem::new(StatusCode::BAD_REQUEST, "no such filter", &mistake))?;
+        let wrong =
+            |mistake: String| Problem::new(StatusCode::BAD_REQUEST, "no such filter", &mistake);
+        let asked = query::asked(asked).map_err(wrong)?;
+        let filter = asked.filter(&states).map_err(wrong)?;
         let limit = asked.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
         let part = shared.findings.list(&filter, false, limit, now())?;
         let findings: Vec<Value> = part.findings.iter().map(|of| of.kept.told()).collect();

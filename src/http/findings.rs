@@ -124,7 +124,7 @@ impl Findings {
         let part = self.list(filter, filter.group.is_none(), limit, now)?;
         let finding = |of: &Listed| {
             let mut finding = ListedFinding::read(&of.kept.told());
-            finding.folded += of.folded;
+            finding.folded = of.folded;
             finding
         };
         Ok(List { findings: part.findings.iter().map(finding).collect(), next: part.next })

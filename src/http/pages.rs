@@ -4,7 +4,7 @@ use super::{
     Desk, Explained, Shared,
     answer::{self, Problem},
     findings::LISTED,
-    query::Asked,
+    query::{self, AskedOrNot},
 };
 use crate::{
     report::page::{
@@ -14,7 +14,7 @@ use crate::{
 };
 use axum::{
     Form,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -52,15 +52,14 @@ pub(super) async fn apart<T: Send + 'static>(
     })
 }
 
-pub(super) async fn overview(State(shared): State<Shared>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn overview(State(shared): State<Shared>, asked: AskedOrNot) -> Response {
     let status = shared.status.borrow().clone();
     let made = apart(move || {
-        let (filter, mistake) = match asked.filter(&LISTED) {
+        let (filter, mistake) = match query::asked(asked).and_then(|of| of.filter(&LISTED)) {
             Ok(filter) => (filter, None),
             Err(mistake) => (Filter::default(), Some(mistake)),
         };
-        let range = asked.range.as_deref().unwrap_or_default();
-        let range = RANGES.iter().map(|of| of.0).find(|word| *word == range).unwrap_or(RANGES[1].0);
+        let range = filter.range.unwrap_or(RANGES[1].0);
         let (findings, now, news) = (&shared.findings, now(), *shared.news.borrow());
         let overall = findings.overall(range, news, now)?;
         let list = findings.listed(&filter, PAGE, now)?;
@@ -142,7 +141,9 @@ async fn explained(shared: &Shared, record: &Value) -> Result<Explained, Problem
                 "The servers have not shown the rows within {seconds} s. The page tries again when \
                  it is loaded again; the commands below do without it."
             );
-            shared.desk.outline(record, &why)
+            let (desk, given) = (shared.desk.clone(), record.clone());
+            let work = move || desk.outline(&given, &why);
+            tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
         }
     };
     explained.map_err(|why| {

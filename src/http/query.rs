@@ -2,14 +2,16 @@
 
 use crate::{
     model::{FindingKind, Severity, State},
-    report::page::Filter,
+    report::page::{Filter, RANGES},
     store::After,
 };
+use axum::extract::{Query, rejection::QueryRejection};
 use globset::GlobBuilder;
 use serde::Deserialize;
 
 /// The part of an address behind the question mark.
 #[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     kind: Option<String>,
     state: Option<String>,
@@ -18,7 +20,15 @@ pub(super) struct Asked {
     group: Option<String>,
     after: Option<String>,
     pub(super) limit: Option<usize>,
-    pub(super) range: Option<String>,
+    range: Option<String>,
+}
+
+/// What an address asks for, or why that is not to be read.
+pub(super) type AskedOrNot = Result<Query<Asked>, QueryRejection>;
+
+/// The same with the mistake for a person.
+pub(super) fn asked(asked: AskedOrNot) -> Result<Asked, String> {
+    asked.map(|Query(asked)| asked).map_err(|mistake| mistake.body_text())
 }
 
 impl Asked {
@@ -49,7 +59,9 @@ impl Asked {
         }
         let group = self.group.clone().filter(|group| !group.is_empty());
         let severity = severity.into_iter().min();
-        Ok(Filter { kinds, states, severity, table, group, after: self.after.clone() })
+        let range = self.range.as_deref();
+        let range = RANGES.iter().map(|of| of.0).find(|word| Some(*word) == range);
+        Ok(Filter { kinds, states, severity, table, group, range, after: self.after.clone() })
     }
 }
 

@@ -64,6 +64,7 @@ fn finding(number: u8, kind: FindingKind, table: &str) -> StoredFinding {
         table: Some(table.to_owned()),
         key: None,
         group: id.clone(),
+        more: 0,
         first_seen: last_seen,
         last_seen,
         healed_at: None,
@@ -158,9 +159,17 @@ async fn the_api_goes_on_where_a_part_ends() {
     let (code, error) = told(&site, get_at("/api/v1/findings?state=gone")).await;
     assert_eq!(code, 400);
     assert!(error.contains("state=gone is none; there are open"), "{error}");
-    let (code, error) = told(&site, get_at("/api/v1/findings/ffff")).await;
-    assert_eq!(code, 404);
-    assert!(serde_json::from_str::<Value>(&error).unwrap()["error"].is_string());
+    let wrong = [
+        ("/api/v1/findings/ffff", 404),
+        ("/api/v1/findings?limit=x", 400),
+        ("/api/v1/findings?kinds=divergence", 400),
+        ("/api/v1/nothing", 404),
+    ];
+    for (path, expected) in wrong {
+        let (code, error) = told(&site, get_at(path)).await;
+        assert_eq!(code, expected, "{path}");
+        assert!(serde_json::from_str::<Value>(&error).unwrap()["error"].is_string(), "{path}");
+    }
     let (_, status) = told(&site, get_at("/api/v1/status")).await;
     assert_eq!(serde_json::from_str::<Value>(&status).unwrap()["streams"][1]["node"], "b");
 }
@@ -212,7 +221,7 @@ async fn elsewhere_pages_want_the_token() {
     let open = "0.0.0.0".parse().unwrap();
     let site = site(Access::new(open, Some("s3cret;ü")), Vec::new());
     let page = site.clone().oneshot(get_at("/")).await.unwrap();
-    assert_eq!((page.status().as_u16(), location(&page)), (303, "/login"));
+    assert_eq!((page.status().as_u16(), location(&page)), (303, "/login?to=%2F"));
     assert_eq!(told(&site, get_at("/api/v1/status")).await.0, 401);
     for path in ["/metrics", "/healthz", "/login", "/static/style.css"] {
         assert_eq!(told(&site, get_at(path)).await.0, 200, "{path}");
@@ -227,10 +236,19 @@ async fn elsewhere_pages_want_the_token() {
     assert_eq!(told(&site, bearer("s3cret")).await.0, 401);
     assert_eq!(told(&site, bearer("s3cret;ü")).await.0, 200);
     assert_eq!(told(&site, post_at("/login", "token=wrong")).await.0, 401);
+    for (to, lands) in [
+        ("%2F%3Fkind%3Ddivergence", "/?kind=divergence"),
+        ("%2F%2Fevil.example", "/"),
+        ("https%3A%2F%2Fevil.example", "/"),
+        ("%2F%5Cevil.example", "/"),
+    ] {
+        let form = format!("token=s3cret%3B%C3%BC&to={to}");
+        let login = site.clone().oneshot(post_at("/login", &form)).await.unwrap();
+        assert_eq!((login.status().as_u16(), location(&login)), (303, lands));
+    }
     let login = site.clone().oneshot(post_at("/login", "token=s3cret%3B%C3%BC")).await.unwrap();
-    assert_eq!(login.status().as_u16(), 303);
     let cookie = login.headers().get("set-cookie").unwrap().to_str().unwrap();
-    assert!(cookie.ends_with("HttpOnly; SameSite=Strict"), "{cookie}");
+    assert!(cookie.ends_with("HttpOnly; SameSite=Lax"), "{cookie}");
     let mut page = get_at("/");
     let cookie = cookie.split(';').next().unwrap().parse().unwrap();
     page.headers_mut().insert("cookie", cookie);

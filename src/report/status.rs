@@ -12,6 +12,9 @@ pub struct Status {
     pub started_at: CommitTime,
     /// All streams are connected and have begun.
     pub ready: bool,
+    /// Commits to the store fail: since when. Findings wait for it, and pages do not have them.
+    #[serde(serialize_with = "maybe_time")]
+    pub store_fails_since: Option<CommitTime>,
     /// Keys of transactions that some stream has not shown yet.
     pub pending_keys: usize,
     /// Streams, in the order of their nodes' names.

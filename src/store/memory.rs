@@ -25,13 +25,16 @@ impl Store {
         Ok(Store { path, connection, _lock: None })
     }
 
-    /// Deletes all but the newest findings, `most` of them.
+    /// Deletes all but `most` findings: what has healed or is only worth knowing goes first, else
+    /// the oldest.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn keep_newest(&mut self, most: usize) -> Result<(), StoreError> {
         let sql = "DELETE FROM findings WHERE rowid IN (
-            SELECT rowid FROM findings ORDER BY last_seen DESC, id DESC LIMIT -1 OFFSET ?1)";
+            SELECT rowid FROM findings
+            ORDER BY state = 'healed' OR severity = 'info', last_seen DESC, id DESC
+            LIMIT -1 OFFSET ?1)";
         let deleted = self.connection.execute(sql, [most as i64]);
         deleted.map(drop).map_err(|source| self.fails("delete old findings", source))
     }

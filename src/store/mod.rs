@@ -76,6 +76,8 @@ pub struct StoredFinding {
     pub key: Option<String>,
     /// Findings of one kind, table and transaction (or pair) share it.
     pub group: String,
+    /// Rows of the group past its limit, counted on its last finding.
+    pub more: u64,
     /// Commit time of the transaction that made it a finding.
     pub first_seen: i64,
     /// Commit time of the newest transaction it is about.
@@ -462,13 +464,14 @@ fn upsert(
     };
     let is_healed = finding.state == State::Healed;
     let sql = "INSERT INTO findings (id, kind, severity, certainty, outcome, state, settled,
-            table_name, key, group_id, first_seen, last_seen, healed_at, closed_at, written_at,
+            table_name, key, group_id, more, first_seen, last_seen, healed_at, closed_at, written_at,
             told, record)
         VALUES (:id, :kind, :severity, :certainty, :outcome, :state, :settled, :table, :key,
-            :group, :first_seen, :last_seen, :healed_at, :closed_at, :now, :told, :record)
+            :group, :more, :first_seen, :last_seen, :healed_at, :closed_at, :now, :told, :record)
         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity,
             certainty = excluded.certainty, outcome = excluded.outcome, state = excluded.state,
             settled = excluded.settled, key = excluded.key, group_id = excluded.group_id,
+            more = excluded.more,
             first_seen = excluded.first_seen, last_seen = excluded.last_seen,
             healed_at = excluded.healed_at,
             closed_at = iif(excluded.closed_at IS NULL, NULL,
@@ -485,6 +488,7 @@ fn upsert(
         ":table": finding.table,
         ":key": finding.key,
         ":group": finding.group,
+        ":more": finding.more.cast_signed(),
         ":first_seen": finding.first_seen,
         ":last_seen": finding.last_seen,
         ":healed_at": finding.healed_at,

@@ -6,7 +6,7 @@
 
 use super::{
     Kept, Query, Store,
-    query::{COLUMNS, ack_holds, kept, state_condition, words},
+    query::{COLUMNS, ack_holds, kept, noted, state_condition, words},
 };
 use crate::{
     model::{FindingKind, Severity, State},
@@ -34,11 +34,11 @@ pub struct PageQuery {
 pub struct Listed {
     /// The finding.
     pub kept: Kept,
-    /// Others of its group that are in the same state, acknowledged or not.
+    /// Others of its group that are in the same state, and rows past the group's limit.
     pub folded: u64,
 }
 
-/// Findings of a kind, a severity and a state: how many.
+/// Findings of a kind, a severity and a state: how many, with the rows past their groups' limits.
 pub type KindCount = (FindingKind, Severity, State, u64);
 
 /// Open findings of a table, a kind and a severity, without acknowledged ones: how many.
@@ -77,10 +77,10 @@ impl Store {
     /// # Errors
     /// What SQLite says.
     pub fn counts(&self, now: i64) -> Result<Vec<KindCount>, StoreError> {
-        let stored = "SELECT kind, severity, state, count(*) FROM findings
+        let stored = "SELECT kind, severity, state, count(*) + sum(more) FROM findings
             GROUP BY kind, severity, state";
         let acknowledged = format!(
-            "SELECT f.kind, f.severity, f.state, count(*)
+            "SELECT f.kind, f.severity, f.state, count(*) + sum(f.more)
             FROM acknowledgements a CROSS JOIN findings f ON f.id = a.finding_id
             WHERE f.state = 'open' AND {} GROUP BY f.kind, f.severity, f.state",
             ack_holds("a", "?1")
@@ -184,28 +184,37 @@ impl Store {
 fn page_sql(page: &PageQuery) -> String {
     let query = &page.query;
     let mut conditions = vec![":now IS NOT NULL".to_owned()];
-    let kinds = words("f.kind", query.kinds.iter().map(|kind| kind.as_str()).collect());
-    let severities = words("f.severity", query.severities.iter().map(|of| of.as_str()).collect());
+    // The plus keeps SQLite from an index that it would have to sort: the list's own has it all.
+    let kinds = words("+f.kind", query.kinds.iter().map(|kind| kind.as_str()).collect());
+    let severities = words("+f.severity", query.severities.iter().map(|of| of.as_str()).collect());
     conditions.extend([kinds, severities, state_condition("f", &query.states)]);
     conditions.push(match query.after {
         Some(_) => "(f.last_seen, f.id) < (:last_seen, :id)".to_owned(),
         None => ":last_seen IS NULL AND :id IS NULL".to_owned(),
     });
-    conditions.push(match page.tables {
-        Some(_) => "f.table_name IN (SELECT value FROM json_each(:tables))".to_owned(),
+    conditions.push(match &page.tables {
+        // One table has an index of its own; of many the list's order is the quicker way.
+        Some(tables) => {
+            let column = if tables.len() == 1 { "f.table_name" } else { "+f.table_name" };
+            format!("{column} IN (SELECT value FROM json_each(:tables))")
+        }
         None => ":tables IS NULL".to_owned(),
     });
     conditions.push(match page.group {
         Some(_) => "f.group_id = :group".to_owned(),
         None => ":group IS NULL".to_owned(),
     });
-    let mut folded = "0";
+    let mut folded = "f.more".to_owned();
     if page.is_folded {
-        folded = "(SELECT count(*) - 1 FROM findings g WHERE g.group_id = f.group_id
-            AND g.state = f.state)";
+        // An acknowledged finding must not stand for one that is open.
+        let same = format!("g.state = f.state AND {} = {}", noted("g"), noted("f"));
+        folded = format!(
+            "(SELECT count(*) - 1 + sum(g.more) FROM findings g WHERE g.group_id = f.group_id
+                AND {same})"
+        );
         conditions.push(format!(
-            "NOT EXISTS (SELECT 1 FROM findings g WHERE g.group_id = f.group_id
-                AND g.state = f.state AND (g.last_seen, g.id) > (f.last_seen, f.id) AND {})",
+            "NOT EXISTS (SELECT 1 FROM findings g WHERE g.group_id = f.group_id AND {same}
+                AND (g.last_seen, g.id) > (f.last_seen, f.id) AND {})",
             state_condition("g", &query.states)
         ));
     }
@@ -240,8 +249,7 @@ mod tests {
     };
 
     /// Findings as `id state group table last_seen`.
-    fn store(findings: &[(&str, State, &str, &str, i64)]) -> Store {
-        let mut store = Store::in_memory().unwrap();
+    fn findings(findings: &[(&str, State, &str, &str, i64)]) -> Vec<StoredFinding> {
         let finding =
             |(id, state, group, table, last_seen): &(&str, State, &str, &str, i64)| StoredFinding {
                 id: (*id).to_owned(),
@@ -254,13 +262,18 @@ mod tests {
                 table: Some((*table).to_owned()),
                 key: None,
                 group: (*group).to_owned(),
+                more: 0,
                 first_seen: *last_seen,
                 last_seen: *last_seen,
                 healed_at: None,
                 record: "{}".to_owned(),
             };
-        let findings = findings.iter().map(finding).collect();
-        store.commit(&Batch { now: 1, findings, ..Batch::default() }).unwrap();
+        findings.iter().map(finding).collect()
+    }
+
+    fn store(of: &[(&str, State, &str, &str, i64)]) -> Store {
+        let mut store = Store::in_memory().unwrap();
+        store.commit(&Batch { now: 1, findings: findings(of), ..Batch::default() }).unwrap();
         store
     }
 
@@ -290,8 +303,10 @@ mod tests {
         assert_eq!(ids(&store, &folded(&[State::Open])), [id("a2", 1), id("b1", 0)]);
         let ack = Acknowledgement { by: "x".into(), why: "y".into(), at: 1, until: None };
         store.acknowledge("a2", &ack).unwrap();
-        assert_eq!(ids(&store, &folded(&[State::Open])), [id("b1", 0), id("a1", 1)]);
-        assert_eq!(ids(&store, &folded(&[State::Acknowledged])), [id("a2", 1)]);
+        assert_eq!(ids(&store, &folded(&[State::Open])), [id("b1", 0), id("a1", 0)]);
+        assert_eq!(ids(&store, &folded(&[State::Acknowledged])), [id("a2", 0)]);
+        let all = [id("a3", 0), id("a2", 0), id("b1", 0), id("a1", 0)];
+        assert_eq!(ids(&store, &folded(&[])), all);
         let flat = PageQuery { is_folded: false, group: Some("g".to_owned()), ..folded(&[]) };
         assert_eq!(ids(&store, &flat), [id("a3", 0), id("a2", 0), id("a1", 0)]);
         let tables = PageQuery { tables: Some(vec!["s.u".to_owned()]), ..folded(&[]) };
@@ -299,6 +314,17 @@ mod tests {
         let mut after = folded(&[]);
         after.query.after = Some(After { last_seen: 30, id: "a2".to_owned() });
         assert_eq!(ids(&store, &after), [id("b1", 0)]);
+    }
+
+    #[test]
+    fn rows_past_a_groups_limit_are_counted() {
+        let mut store = Store::in_memory().unwrap();
+        let mut findings =
+            findings(&[("a1", State::Open, "g", "s.t", 10), ("a2", State::Open, "g", "s.t", 30)]);
+        findings[0].more = 5000;
+        store.commit(&Batch { now: 1, findings, ..Batch::default() }).unwrap();
+        assert_eq!(ids(&store, &folded(&[])), [id("a2", 5001)]);
+        assert_eq!(store.counts(5).unwrap()[0].3, 5002);
     }
 
     #[test]

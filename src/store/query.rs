@@ -131,13 +131,18 @@ pub(super) fn ack_holds(a: &str, now: &str) -> String {
     format!("{a}.at IS NOT NULL AND ({a}.until IS NULL OR {a}.until > {now})")
 }
 
-/// That a finding, under the name `f`, is in one of these states at the time `:now`; empty: in any.
-pub(super) fn state_condition(f: &str, states: &[State]) -> String {
-    // Not a join: this stands in subqueries, too.
-    let noted = format!(
+/// That somebody has taken note of a finding, under the name `f`, and that holds at the time `:now`.
+/// Not a join: this stands in subqueries, too.
+pub(super) fn noted(f: &str) -> String {
+    format!(
         "EXISTS (SELECT 1 FROM acknowledgements n WHERE n.finding_id = {f}.id AND {})",
         ack_holds("n", ":now")
-    );
+    )
+}
+
+/// That a finding, under the name `f`, is in one of these states at the time `:now`; empty: in any.
+pub(super) fn state_condition(f: &str, states: &[State]) -> String {
+    let noted = noted(f);
     let state = |state: &State| match state {
         State::Healed => format!("{f}.state = 'healed'"),
         State::Acknowledged => format!("({f}.state = 'open' AND {noted})"),

@@ -67,12 +67,13 @@ pub(super) const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX findings_by_closing ON findings (closed_at) WHERE closed_at IS NOT NULL;",
     // 3: what pages ask for. One index has all that a list is filtered by, in the list's order.
-    "DROP INDEX findings_by_time;
+    "ALTER TABLE findings ADD COLUMN more INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX findings_by_time;
     DROP INDEX findings_by_group;
     CREATE INDEX findings_listed ON findings
         (last_seen, id, state, kind, severity, table_name, group_id);
-    CREATE INDEX findings_by_group ON findings (group_id, state, last_seen, id);
-    CREATE INDEX findings_by_kind ON findings (kind, severity, state);
+    CREATE INDEX findings_by_group ON findings (group_id, state, last_seen, id, more);
+    CREATE INDEX findings_by_kind ON findings (kind, severity, state, more);
     CREATE INDEX findings_by_table ON findings (table_name, kind, severity, state);
     CREATE INDEX findings_by_beginning ON findings (first_seen, kind);",
 ];

@@ -24,6 +24,7 @@ fn finding(id: u8, last_seen: i64) -> StoredFinding {
         table: Some("shop.orders".to_owned()),
         key: Some("{\"id\":1}".to_owned()),
         group: "00".repeat(16),
+        more: 0,
         first_seen: last_seen,
         last_seen,
         healed_at: None,

@@ -72,6 +72,7 @@ fn status() -> Status {
         ..OriginState::default()
     };
     Status {
+        store_fails_since: None,
         started_at: before(3_600 * 3),
         ready: true,
         pending_keys: 3,

@@ -81,9 +81,12 @@ pub fn finding_page(of: &FindingPage<'_>) -> Markup {
             }
             (last_written(of))
         }
-        (rows(of))
-        (repairs(of))
-        (commands(of))
+        // A repair of what the row was when the page was opened would do harm.
+        div id="proof" data-live {
+            (rows(of))
+            (repairs(of))
+            (commands(of))
+        }
         @if let Some(note) = &of.note { (note_form(word("id"), note)) }
         h2 { "Everything known" }
         p {

@@ -19,6 +19,8 @@ pub struct Filter {
     pub table: Option<String>,
     /// Of this group only, each on a line.
     pub group: Option<String>,
+    /// The time that the timeline above covers, where that is another than usual.
+    pub range: Option<&'static str>,
     /// Only those after this place: what [`List::next`] gave.
     pub after: Option<String>,
 }
@@ -31,6 +33,7 @@ impl Default for Filter {
             severity: None,
             table: None,
             group: None,
+            range: None,
             after: None,
         }
     }
@@ -65,6 +68,7 @@ impl Filter {
             ("severity", severity),
             ("table", self.table.as_deref()),
             ("group", self.group.as_deref()),
+            ("range", self.range),
             ("after", self.after.as_deref()),
         ];
         for (name, value) in rest {
@@ -81,12 +85,12 @@ impl Filter {
     }
 
     fn is_default(&self) -> bool {
-        *self == Filter { after: self.after.clone(), ..Filter::default() }
+        *self == Filter { after: self.after.clone(), range: self.range, ..Filter::default() }
     }
 }
 
 /// A value in an address: letters, digits and what no address gives a meaning stay.
-fn escaped(value: &str) -> String {
+pub fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for byte in value.bytes() {
         match byte {
@@ -270,6 +274,7 @@ pub(super) fn filter_form(filter: &Filter) -> Markup {
                 input name="table" value=(filter.table.as_deref().unwrap_or_default())
                     placeholder="shop.*" size="22";
             }
+            @if let Some(range) = filter.range { input type="hidden" name="range" value=(range); }
             button type="submit" { "Filter" }
             @if !filter.is_default() { a href="/#findings" { "Reset" } }
         }

@@ -23,7 +23,7 @@ pub use counts::{Count, Counted};
 pub use finding::{FindingPage, NoteForm, Rows, finding_page};
 pub use images::images;
 pub use lanes::lanes;
-pub use list::{Filter, List, ListedFinding, findings_table};
+pub use list::{Filter, List, ListedFinding, escaped, findings_table};
 pub use maud::{Markup, PreEscaped, html};
 pub use overview::{Overview, RANGES, overview_page};
 pub use streams::streams;

@@ -57,7 +57,10 @@ pub fn overview_page(of: &Overview<'_>) -> Markup {
         p.tags.ranges {
             @for (range, ..) in RANGES {
                 @if range == of.range { span.tag.info aria-current="true" { (range) } }
-                @else { a.tag href={ "/?range=" (range) } { (range) } }
+                @else {
+                    @let other = Filter { range: Some(range), ..of.filter.clone() };
+                    a.tag href=(other.address().replace("#findings", "")) { (range) }
+                }
             }
         }
         div id="timeline" data-live { (timeline(of.timeline)) }
@@ -80,14 +83,21 @@ fn verdict(status: &Status, counts: &Counted) -> Markup {
     let differ = counts.of_kind(FindingKind::Divergence, State::Open);
     let acknowledged = counts.0.iter().filter(|of| of.state == State::Acknowledged);
     let acknowledged: u64 = acknowledged.map(|of| of.count).sum();
-    let class = match (critical, warning, status.ready) {
+    let sees_all = status.ready && status.store_fails_since.is_none();
+    let class = match (critical, warning, sees_all) {
         (1.., ..) => "critical",
         (0, 1.., _) | (.., false) => "warning",
         _ => "good",
     };
     html! {
         section.verdict.(class) aria-label="Verdict" {
-            p.big { (headline(differ, critical, warning)) }
+            p.big { (headline(differ, critical, warning, sees_all)) }
+            @if let Some(since) = status.store_fails_since {
+                p {
+                    strong { "Findings cannot be kept since " (time(since)) }
+                    ": what was found since then is not on this page. The log says why."
+                }
+            }
             p {
                 @let verified = status.origins.iter().map(|of| of.verified_until).min().flatten();
                 @if let (true, Some(until)) = (status.ready, verified) {
@@ -109,7 +119,8 @@ fn verdict(status: &Status, counts: &Counted) -> Markup {
     }
 }
 
-fn headline(differ: u64, critical: u64, warning: u64) -> String {
+/// "Nothing" is only said by one who sees everything.
+fn headline(differ: u64, critical: u64, warning: u64, sees_all: bool) -> String {
     match (differ, critical, warning) {
         (1, ..) => "1 row differs between the masters".to_owned(),
         (2.., ..) => format!("{differ} rows differ between the masters"),
@@ -117,7 +128,8 @@ fn headline(differ: u64, critical: u64, warning: u64) -> String {
         (0, 2.., _) => format!("{critical} critical findings are open"),
         (0, 0, 1) => "1 warning is open".to_owned(),
         (0, 0, 2..) => format!("{warning} warnings are open"),
-        (0, 0, 0) => "Nothing is wrong".to_owned(),
+        (0, 0, 0) if sees_all => "Nothing is open".to_owned(),
+        (0, 0, 0) => "Not everything can be seen now".to_owned(),
     }
 }
 

@@ -56,15 +56,39 @@
     missed = false;
     try {
       const answer = await fetch(location.href, { cache: "no-store" });
-      if (answer.ok) take(new DOMParser().parseFromString(await answer.text(), "text/html"));
-    } catch { /* the event stream says that the connection is lost */ }
+      if (answer.redirected && new URL(answer.url).pathname === "/login") {
+        say("not live: the token is asked for; load the page again");
+      } else if (answer.ok) {
+        take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        say("live");
+      } else {
+        say(`not live: the page is old, twinlog answers ${answer.status}`);
+      }
+    } catch { say("not live: no connection; trying again"); }
     busy = false;
     if (missed && !document.hidden) refresh();
   };
-  document.addEventListener("visibilitychange", () => { if (missed && !document.hidden) refresh(); });
 
-  const events = new EventSource("/events");
-  events.addEventListener("change", refresh);
-  events.onopen = () => { say("live"); refresh(); };
-  events.onerror = () => say("connection lost; trying again");
+  // A browser opens six connections to a site: a page that nobody looks at gives its own back.
+  let events = null;
+  const AGAIN_MS = 5000;
+  const follow = () => {
+    if (events || document.hidden) return;
+    events = new EventSource("/events");
+    events.addEventListener("change", refresh);
+    events.onopen = refresh;
+    events.onerror = () => {
+      say("not live: no connection; trying again");
+      // Where the answer was not a stream, the browser has given up.
+      if (events.readyState === EventSource.CLOSED) {
+        events = null;
+        setTimeout(follow, AGAIN_MS);
+      }
+    };
+  };
+  const unfollow = () => { events?.close(); events = null; };
+  document.addEventListener("visibilitychange", () => (document.hidden ? unfollow() : follow()));
+  addEventListener("pagehide", unfollow);
+  addEventListener("pageshow", follow);
+  follow();
 })();
