@@ -464,8 +464,8 @@ fn upsert(
     };
     let is_healed = finding.state == State::Healed;
     let sql = "INSERT INTO findings (id, kind, severity, certainty, outcome, state, settled,
-            table_name, key, group_id, more, first_seen, last_seen, healed_at, closed_at, written_at,
-            told, record)
+            table_name, key, group_id, more, first_seen, last_seen, healed_at, closed_at,
+            written_at, told, record)
         VALUES (:id, :kind, :severity, :certainty, :outcome, :state, :settled, :table, :key,
             :group, :more, :first_seen, :last_seen, :healed_at, :closed_at, :now, :told, :record)
         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity,

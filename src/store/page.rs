@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(ids(&store, &tables), [id("b1", 0)]);
         let mut after = folded(&[]);
         after.query.after = Some(After { last_seen: 30, id: "a2".to_owned() });
-        assert_eq!(ids(&store, &after), [id("b1", 0)]);
+        assert_eq!(ids(&store, &after), [id("b1", 0), id("a1", 0)]);
     }
 
     #[test]

@@ -131,8 +131,8 @@ pub(super) fn ack_holds(a: &str, now: &str) -> String {
     format!("{a}.at IS NOT NULL AND ({a}.until IS NULL OR {a}.until > {now})")
 }
 
-/// That somebody has taken note of a finding, under the name `f`, and that holds at the time `:now`.
-/// Not a join: this stands in subqueries, too.
+/// That somebody has taken note of a finding, under the name `f`, and that it holds at the time
+/// `:now`. Not a join: this stands in subqueries, too.
 pub(super) fn noted(f: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM acknowledgements n WHERE n.finding_id = {f}.id AND {})",

@@ -24,7 +24,8 @@ pub(super) fn hours(of: &[u64; 24]) -> Markup {
     };
     html! {
         @if total == 0 { p.faint { "No conflicts." } } @else {
-            div.scroll.card.chart tabindex="0" role="region" aria-label="Conflicts by hour of the day" {
+            div.scroll.card.chart tabindex="0" role="region"
+                aria-label="Conflicts by hour of the day" {
                 svg width=(WIDTH) height=(HEIGHT) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img"
                     aria-label={ (total) " conflicts by hour of the day" } {
                     line.axis x1=(LEFT) y1=(floor) x2=(WIDTH) y2=(floor) {}
