@@ -76,7 +76,11 @@ Examples:
   twinlog watch --config twinlog.toml --format text
   twinlog watch --config twinlog.toml --live
 
-Findings go to stdout, the log to stderr; /metrics and /healthz are served on watch.listen.";
+Findings go to stdout, the log to stderr. Served on watch.listen (http://127.0.0.1:9477):
+  /          the status page
+  /metrics   for Prometheus
+  /healthz   200 while the process is alive
+  /readyz    200 when every node is connected and has begun, else 503";
 
 const FINDINGS_HELP: &str = "\
 Examples:
