@@ -6,8 +6,8 @@ use crate::{
     config::Config,
     engine::{Coverage, Ownership},
     model::{
-        CommitTime, Finding, FindingId, FindingKind, GtidSource, NodeIndex, Nodes, RuleBody,
-        Severity, State, Transaction, Unlisted,
+        Certainty, CommitTime, Finding, FindingId, FindingKind, GtidSource, NodeIndex, Nodes,
+        RuleBody, Severity, State, Transaction, Unlisted,
     },
     report::{
         Record,
@@ -30,7 +30,7 @@ pub const LISTED_MAX: usize = 2_000;
 /// Findings that have their evidence in the report at most.
 pub const EVIDENCE_MAX: usize = 200;
 /// Of one group, findings that are listed, and those with evidence.
-const GROUP_MAX: u64 = 10;
+const GROUP_MAX: usize = 10;
 const GROUP_EVIDENCE_MAX: usize = 3;
 /// Findings of a kind that are taken before those of a less frequent one.
 const TURN: u64 = 100;
@@ -45,12 +45,24 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 /// Which findings are kept first: the worst; what holds; of every kind some; the older.
 type Rank = (Reverse<Severity>, bool, u64, CommitTime, FindingId);
 
+/// Which of a group are kept first: what holds; the worst; what is certain; the older.
+type GroupRank = (bool, Reverse<Severity>, Certainty, CommitTime, FindingId);
+
+/// A group of which findings are kept.
+#[derive(Default)]
+struct KeptGroup {
+    /// Those that are kept. Findings come as they settle, which the healed do early: the first to
+    /// come are not the ones to keep.
+    kept: BTreeMap<GroupRank, Rank>,
+    /// How many findings there are.
+    told: u64,
+}
+
 /// Collects, in bounded memory, what the report needs.
 pub(super) struct Collector {
     nodes: Nodes,
     kept: BTreeMap<Rank, Finding>,
-    /// Per group of which findings are kept: how many, and how many there are.
-    groups: BTreeMap<FindingId, (u64, u64)>,
+    groups: BTreeMap<FindingId, KeptGroup>,
     by_kind: BTreeMap<FindingKind, u64>,
     times: TimeSpread,
     hours: [u64; 24],
@@ -91,20 +103,22 @@ impl Collector {
         let kinds = self.tables.entry(table).or_default();
         *kinds.entry((finding.kind, finding.severity)).or_default() += 1;
 
-        let (kept, told) = self.groups.entry(finding.group).or_default();
-        *told += 1;
-        if *kept >= GROUP_MAX {
-            return;
-        }
-        *kept += 1;
         let is_healed = finding.state == State::Healed;
         let rank = (Reverse(finding.severity), is_healed, turn, finding.first_seen, finding.id);
+        let group = self.groups.entry(finding.group).or_default();
+        group.told += 1;
+        group.kept.insert(group_rank(finding), rank);
         self.kept.insert(rank, finding.clone());
+        if group.kept.len() > GROUP_MAX
+            && let Some((_, rank)) = group.kept.pop_last()
+        {
+            self.kept.remove(&rank);
+        }
         while self.kept.len() > LISTED_MAX {
             let Some((_, last)) = self.kept.pop_last() else { break };
-            if let Some((kept, _)) = self.groups.get_mut(&last.group) {
-                *kept -= 1;
-                if *kept == 0 {
+            if let Some(group) = self.groups.get_mut(&last.group) {
+                group.kept.remove(&group_rank(&last));
+                if group.kept.is_empty() {
                     self.groups.remove(&last.group);
                 }
             }
@@ -199,23 +213,19 @@ impl Collector {
 
     /// The kept findings in groups, the worst first, and the evidence of the first of them.
     fn grouped(&self, sources: &EvidenceSources) -> anyhow::Result<(Vec<Group>, Vec<String>)> {
-        let mut findings: Vec<&Finding> = self.kept.values().collect();
+        let kept = |of: &KeptGroup| -> Vec<&Finding> {
+            of.kept.values().filter_map(|rank| self.kept.get(rank)).collect()
+        };
+        let mut groups: Vec<(Vec<&Finding>, u64)> =
+            self.groups.values().map(|of| (kept(of), of.told)).collect();
         // Which are kept goes by kind, too; how they are listed does not.
-        findings.sort_by_key(|of| {
-            (Reverse(of.severity), of.state == State::Healed, of.first_seen, of.id)
+        groups.sort_by_key(|(group, _)| {
+            let first = group.first()?;
+            let is_healed = first.state == State::Healed;
+            Some((Reverse(first.severity), is_healed, first.first_seen, first.id))
         });
-        let mut groups: Vec<Vec<&Finding>> = Vec::new();
-        let mut places: BTreeMap<FindingId, usize> = BTreeMap::new();
-        for finding in findings {
-            let place = *places.entry(finding.group).or_insert(groups.len());
-            match groups.get_mut(place) {
-                Some(group) => group.push(finding),
-                None => groups.push(vec![finding]),
-            }
-        }
         let (mut listed, mut evidence) = (Vec::new(), Vec::new());
-        for group in groups {
-            let Some(first) = group.first() else { continue };
+        for (group, told) in groups {
             let mut shown = Vec::new();
             for (at, finding) in group.iter().enumerate() {
                 let record = serde_json::to_value(Record::new(finding, &self.nodes))?;
@@ -225,7 +235,6 @@ impl Collector {
                 }
                 shown.push(Grouped { record, has_evidence });
             }
-            let told = self.groups.get(&first.group).map_or(0, |(_, told)| *told);
             let more = told.saturating_sub(shown.len() as u64);
             listed.push(Group { findings: shown, more });
         }
@@ -263,6 +272,11 @@ impl Collector {
         lines.truncate(TABLES_MAX);
         Ok((lines, left_out))
     }
+}
+
+fn group_rank(of: &Finding) -> GroupRank {
+    let is_healed = of.state == State::Healed;
+    (is_healed, Reverse(of.severity), of.certainty, of.first_seen, of.id)
 }
 
 /// From the first commit in any stream to the last.

@@ -90,6 +90,30 @@ fn a_group_is_one_line_and_counts_whole() {
 }
 
 #[test]
+fn what_holds_takes_the_place_of_what_healed_in_a_full_group() {
+    let mut collector = Collector::new(nodes());
+    let mut open = Vec::new();
+    for id in 0..10 {
+        let mut healed = finding(id, FindingKind::Divergence, Severity::Critical, 7);
+        healed.state = State::Healed;
+        collector.finding(&healed);
+        open.push(finding(id + 10, FindingKind::Divergence, Severity::Critical, 7));
+    }
+    open[1].certainty = Certainty::Possible;
+    collector.finding(&open[1]);
+    collector.finding(&open[0]);
+    let text = html(collector);
+    let evidence: Vec<&str> =
+        text.split("<section class=\"card\" id=\"").skip(1).map(|of| &of[..32]).collect();
+    let wanted = [10, 11, 0].map(|id: u128| format!("{id:032x}"));
+    assert_eq!(evidence, wanted, "what holds, the certain first, then the older");
+    for (id, listed) in [(7, 1), (8, 0), (9, 0)] {
+        assert_eq!(text.matches(&format!("id=\"{id:032x}\"")).count(), listed, "{id}");
+    }
+    assert!(text.contains("and 11 more of this group") && text.contains("2 more, only counted"));
+}
+
+#[test]
 fn the_file_is_the_owners_alone_and_replaced_whole() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report.html");
