@@ -56,6 +56,8 @@ struct KeptGroup {
     kept: BTreeMap<GroupRank, Rank>,
     /// How many findings there are.
     told: u64,
+    /// What they count past `group_limit`.
+    past_limit: u64,
 }
 
 /// Collects, in bounded memory, what the report needs.
@@ -64,6 +66,8 @@ pub(super) struct Collector {
     kept: BTreeMap<Rank, Finding>,
     groups: BTreeMap<FindingId, KeptGroup>,
     by_kind: BTreeMap<FindingKind, u64>,
+    /// Rows that differ, past `group_limit`: counted on a finding, and told by none.
+    differ_past_limit: u64,
     times: TimeSpread,
     hours: [u64; 24],
     tables: BTreeMap<String, BTreeMap<(FindingKind, Severity), u64>>,
@@ -80,6 +84,7 @@ impl Collector {
             kept: BTreeMap::new(),
             groups: BTreeMap::new(),
             by_kind: BTreeMap::new(),
+            differ_past_limit: 0,
             times: TimeSpread::default(),
             hours: [0; 24],
             tables: BTreeMap::new(),
@@ -94,6 +99,9 @@ impl Collector {
         let told = self.by_kind.entry(finding.kind).or_default();
         *told += 1;
         let turn = *told / TURN;
+        if finding.kind == FindingKind::Divergence {
+            self.differ_past_limit += finding.more;
+        }
         self.times.add(finding.kind, finding.first_seen);
         if Class::of(finding.kind) == Class::Conflict {
             let hour = finding.first_seen.micros.div_euclid(HOUR_MICROS).rem_euclid(24);
@@ -107,6 +115,7 @@ impl Collector {
         let rank = (Reverse(finding.severity), is_healed, turn, finding.first_seen, finding.id);
         let group = self.groups.entry(finding.group).or_default();
         group.told += 1;
+        group.past_limit += finding.more;
         group.kept.insert(group_rank(finding), rank);
         self.kept.insert(rank, finding.clone());
         if group.kept.len() > GROUP_MAX
@@ -204,6 +213,7 @@ impl Collector {
             tables,
             tables_left_out,
             biggest: self.biggest.into_iter().rev().collect(),
+            differ_past_limit: self.differ_past_limit,
             groups,
             not_listed: told.saturating_sub(listed),
             evidence,
@@ -216,16 +226,16 @@ impl Collector {
         let kept = |of: &KeptGroup| -> Vec<&Finding> {
             of.kept.values().filter_map(|rank| self.kept.get(rank)).collect()
         };
-        let mut groups: Vec<(Vec<&Finding>, u64)> =
-            self.groups.values().map(|of| (kept(of), of.told)).collect();
+        let mut groups: Vec<(Vec<&Finding>, u64, u64)> =
+            self.groups.values().map(|of| (kept(of), of.told, of.past_limit)).collect();
         // Which are kept goes by kind, too; how they are listed does not.
-        groups.sort_by_key(|(group, _)| {
+        groups.sort_by_key(|(group, ..)| {
             let first = group.first()?;
             let is_healed = first.state == State::Healed;
             Some((Reverse(first.severity), is_healed, first.first_seen, first.id))
         });
         let (mut listed, mut evidence) = (Vec::new(), Vec::new());
-        for (group, told) in groups {
+        for (group, told, past_limit) in groups {
             let mut shown = Vec::new();
             for (at, finding) in group.iter().enumerate() {
                 let record = serde_json::to_value(Record::new(finding, &self.nodes))?;
@@ -236,7 +246,7 @@ impl Collector {
                 shown.push(Grouped { record, has_evidence });
             }
             let more = told.saturating_sub(shown.len() as u64);
-            listed.push(Group { findings: shown, more });
+            listed.push(Group { findings: shown, more, past_limit });
         }
         Ok((listed, evidence))
     }

@@ -41,8 +41,12 @@ fn nodes() -> Nodes {
 }
 
 fn html(collector: Collector) -> String {
+    counted_html(collector, &Counts::new())
+}
+
+fn counted_html(collector: Collector, counts: &Counts) -> String {
     let (coverage, sources) = (Coverage::default(), EvidenceSources::default());
-    let summary = Summary::new(&coverage, &nodes(), &Counts::new(), 0, 0.0, Vec::new());
+    let summary = Summary::new(&coverage, &nodes(), counts, 0, 0.0, Vec::new());
     let facts = ScanFacts {
         summary: &summary,
         coverage: &coverage,
@@ -111,6 +115,23 @@ fn what_holds_takes_the_place_of_what_healed_in_a_full_group() {
         assert_eq!(text.matches(&format!("id=\"{id:032x}\"")).count(), listed, "{id}");
     }
     assert!(text.contains("and 11 more of this group") && text.contains("2 more, only counted"));
+}
+
+#[test]
+fn rows_past_the_limit_of_a_group_are_counted() {
+    let mut collector = Collector::new(nodes());
+    let (kind, severity) = (FindingKind::Divergence, Severity::Critical);
+    for id in 0..1_000 {
+        let mut told = finding(id, kind, severity, 7);
+        // The engine counts them on the last of its group, which is not among those kept.
+        told.more = if id == 999 { 5_000 } else { 0 };
+        collector.finding(&told);
+    }
+    let text = counted_html(collector, &Counts::from([((kind, severity), 1_000)]));
+    assert!(text.contains("1000 critical findings; 6000 rows on which the masters differed"));
+    assert!(text.contains("5000 are past group_limit"));
+    assert!(text.contains("and 5999 more of this group") && text.contains("5990 more, only"));
+    assert!(!text.contains("counted above and not listed"));
 }
 
 #[test]
