@@ -148,3 +148,24 @@ fn the_file_is_the_owners_alone_and_replaced_whole() {
     assert!(wrong.contains("no/report.html") && wrong.contains("hint:"), "{wrong}");
     assert!(write_whole(dir.path(), "new").is_err(), "a directory is no report");
 }
+
+#[test]
+fn only_a_regular_file_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, link, socket] = ["file", "link", "socket"].map(|name| dir.path().join(name));
+    ensure_replaceable(&file).unwrap();
+    std::fs::write(&file, "").unwrap();
+    ensure_replaceable(&file).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for (path, what) in [
+        (&*link, "a symbolic link"),
+        (&socket, "a socket"),
+        (dir.path(), "a directory"),
+        (Path::new("/dev/null"), "a device"),
+    ] {
+        let told = ensure_replaceable(path).unwrap_err().to_string();
+        assert!(told.contains(&format!("it is {what}; only a regular file")), "{told}");
+        assert!(told.contains(&path.display().to_string()), "{told}");
+    }
+}
