@@ -208,4 +208,14 @@ fn a_report_that_cannot_be_written_is_told_before_the_scan() {
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("no/such/directory/report.html") && told.contains("hint: "), "{told}");
     assert!(output.stdout.is_empty());
+
+    let dir = TempDir::new().unwrap();
+    let [file, link] = ["file", "link"].map(|name| dir.path().join(name));
+    fs::write(&file, "kept").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let output = scan(&["--report", link.to_str().unwrap(), &a, &b]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("it is a symbolic link") && output.stdout.is_empty(), "{told}");
+    assert!(link.is_symlink() && fs::read_to_string(&file).unwrap() == "kept");
 }

@@ -6,8 +6,8 @@ use crate::{
     config::Config,
     engine::{Coverage, Ownership},
     model::{
-        CommitTime, Finding, FindingId, FindingKind, GtidSource, NodeIndex, Nodes, RuleBody,
-        Severity, State, Transaction, Unlisted,
+        Certainty, CommitTime, Finding, FindingId, FindingKind, GtidSource, NodeIndex, Nodes,
+        RuleBody, Severity, State, Transaction, Unlisted,
     },
     report::{
         Record,
@@ -30,7 +30,7 @@ pub const LISTED_MAX: usize = 2_000;
 /// Findings that have their evidence in the report at most.
 pub const EVIDENCE_MAX: usize = 200;
 /// Of one group, findings that are listed, and those with evidence.
-const GROUP_MAX: u64 = 10;
+const GROUP_MAX: usize = 10;
 const GROUP_EVIDENCE_MAX: usize = 3;
 /// Findings of a kind that are taken before those of a less frequent one.
 const TURN: u64 = 100;
@@ -45,13 +45,29 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 /// Which findings are kept first: the worst; what holds; of every kind some; the older.
 type Rank = (Reverse<Severity>, bool, u64, CommitTime, FindingId);
 
+/// Which of a group are kept first: what holds; the worst; what is certain; the older.
+type GroupRank = (bool, Reverse<Severity>, Certainty, CommitTime, FindingId);
+
+/// A group of which findings are kept.
+#[derive(Default)]
+struct KeptGroup {
+    /// Those that are kept. Findings come as they settle, which the healed do early: the first to
+    /// come are not the ones to keep.
+    kept: BTreeMap<GroupRank, Rank>,
+    /// How many findings there are.
+    told: u64,
+    /// What they count past `group_limit`.
+    past_limit: u64,
+}
+
 /// Collects, in bounded memory, what the report needs.
 pub(super) struct Collector {
     nodes: Nodes,
     kept: BTreeMap<Rank, Finding>,
-    /// Per group of which findings are kept: how many, and how many there are.
-    groups: BTreeMap<FindingId, (u64, u64)>,
+    groups: BTreeMap<FindingId, KeptGroup>,
     by_kind: BTreeMap<FindingKind, u64>,
+    /// Rows that differ, past `group_limit`: counted on a finding, and told by none.
+    differ_past_limit: u64,
     times: TimeSpread,
     hours: [u64; 24],
     tables: BTreeMap<String, BTreeMap<(FindingKind, Severity), u64>>,
@@ -68,6 +84,7 @@ impl Collector {
             kept: BTreeMap::new(),
             groups: BTreeMap::new(),
             by_kind: BTreeMap::new(),
+            differ_past_limit: 0,
             times: TimeSpread::default(),
             hours: [0; 24],
             tables: BTreeMap::new(),
@@ -82,6 +99,9 @@ impl Collector {
         let told = self.by_kind.entry(finding.kind).or_default();
         *told += 1;
         let turn = *told / TURN;
+        if finding.kind == FindingKind::Divergence {
+            self.differ_past_limit += finding.more;
+        }
         self.times.add(finding.kind, finding.first_seen);
         if Class::of(finding.kind) == Class::Conflict {
             let hour = finding.first_seen.micros.div_euclid(HOUR_MICROS).rem_euclid(24);
@@ -91,20 +111,23 @@ impl Collector {
         let kinds = self.tables.entry(table).or_default();
         *kinds.entry((finding.kind, finding.severity)).or_default() += 1;
 
-        let (kept, told) = self.groups.entry(finding.group).or_default();
-        *told += 1;
-        if *kept >= GROUP_MAX {
-            return;
-        }
-        *kept += 1;
         let is_healed = finding.state == State::Healed;
         let rank = (Reverse(finding.severity), is_healed, turn, finding.first_seen, finding.id);
+        let group = self.groups.entry(finding.group).or_default();
+        group.told += 1;
+        group.past_limit += finding.more;
+        group.kept.insert(group_rank(finding), rank);
         self.kept.insert(rank, finding.clone());
+        if group.kept.len() > GROUP_MAX
+            && let Some((_, rank)) = group.kept.pop_last()
+        {
+            self.kept.remove(&rank);
+        }
         while self.kept.len() > LISTED_MAX {
             let Some((_, last)) = self.kept.pop_last() else { break };
-            if let Some((kept, _)) = self.groups.get_mut(&last.group) {
-                *kept -= 1;
-                if *kept == 0 {
+            if let Some(group) = self.groups.get_mut(&last.group) {
+                group.kept.remove(&group_rank(&last));
+                if group.kept.is_empty() {
                     self.groups.remove(&last.group);
                 }
             }
@@ -190,6 +213,7 @@ impl Collector {
             tables,
             tables_left_out,
             biggest: self.biggest.into_iter().rev().collect(),
+            differ_past_limit: self.differ_past_limit,
             groups,
             not_listed: told.saturating_sub(listed),
             evidence,
@@ -199,23 +223,19 @@ impl Collector {
 
     /// The kept findings in groups, the worst first, and the evidence of the first of them.
     fn grouped(&self, sources: &EvidenceSources) -> anyhow::Result<(Vec<Group>, Vec<String>)> {
-        let mut findings: Vec<&Finding> = self.kept.values().collect();
+        let kept = |of: &KeptGroup| -> Vec<&Finding> {
+            of.kept.values().filter_map(|rank| self.kept.get(rank)).collect()
+        };
+        let mut groups: Vec<(Vec<&Finding>, u64, u64)> =
+            self.groups.values().map(|of| (kept(of), of.told, of.past_limit)).collect();
         // Which are kept goes by kind, too; how they are listed does not.
-        findings.sort_by_key(|of| {
-            (Reverse(of.severity), of.state == State::Healed, of.first_seen, of.id)
+        groups.sort_by_key(|(group, ..)| {
+            let first = group.first()?;
+            let is_healed = first.state == State::Healed;
+            Some((Reverse(first.severity), is_healed, first.first_seen, first.id))
         });
-        let mut groups: Vec<Vec<&Finding>> = Vec::new();
-        let mut places: BTreeMap<FindingId, usize> = BTreeMap::new();
-        for finding in findings {
-            let place = *places.entry(finding.group).or_insert(groups.len());
-            match groups.get_mut(place) {
-                Some(group) => group.push(finding),
-                None => groups.push(vec![finding]),
-            }
-        }
         let (mut listed, mut evidence) = (Vec::new(), Vec::new());
-        for group in groups {
-            let Some(first) = group.first() else { continue };
+        for (group, told, past_limit) in groups {
             let mut shown = Vec::new();
             for (at, finding) in group.iter().enumerate() {
                 let record = serde_json::to_value(Record::new(finding, &self.nodes))?;
@@ -225,9 +245,8 @@ impl Collector {
                 }
                 shown.push(Grouped { record, has_evidence });
             }
-            let told = self.groups.get(&first.group).map_or(0, |(_, told)| *told);
             let more = told.saturating_sub(shown.len() as u64);
-            listed.push(Group { findings: shown, more });
+            listed.push(Group { findings: shown, more, past_limit });
         }
         Ok((listed, evidence))
     }
@@ -263,6 +282,11 @@ impl Collector {
         lines.truncate(TABLES_MAX);
         Ok((lines, left_out))
     }
+}
+
+fn group_rank(of: &Finding) -> GroupRank {
+    let is_healed = of.state == State::Healed;
+    (is_healed, Reverse(of.severity), of.certainty, of.first_seen, of.id)
 }
 
 /// From the first commit in any stream to the last.

@@ -20,6 +20,7 @@ use crate::{
 use collector::Collector;
 use std::{
     io::{self, Write},
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
@@ -136,6 +137,30 @@ impl ScanReportFile {
     }
 }
 
+/// Whether a report may take this place: where nothing is, or a regular file.
+///
+/// # Errors
+/// Anything else there. The report is renamed to its place: that would put a file where a device
+/// or a socket was, and take a symbolic link away instead of writing where it leads.
+fn ensure_replaceable(path: &Path) -> Result<(), ReportError> {
+    let fail = |source| ReportError { path: path.to_owned(), source };
+    let there = match path.symlink_metadata() {
+        Ok(there) => there.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(fail(error)),
+    };
+    let what = match there {
+        of if of.is_file() => return Ok(()),
+        of if of.is_dir() => "a directory",
+        of if of.is_symlink() => "a symbolic link",
+        of if of.is_socket() => "a socket",
+        of if of.is_fifo() => "a pipe",
+        of if of.is_block_device() || of.is_char_device() => "a device",
+        _ => "no regular file",
+    };
+    Err(fail(io::Error::other(format!("it is {what}; only a regular file is replaced"))))
+}
+
 /// Writes the file whole or not at all, and readable for its owner only, for it holds values of
 /// rows. What was there before is replaced.
 fn write_whole(path: &Path, html: &str) -> Result<(), ReportError> {
@@ -149,9 +174,7 @@ fn write_whole(path: &Path, html: &str) -> Result<(), ReportError> {
 /// A new file of mode 0600 beside the report, to be renamed.
 fn new_file(path: &Path) -> Result<NamedTempFile, ReportError> {
     let fail = |source| ReportError { path: path.to_owned(), source };
-    if path.is_dir() {
-        return Err(fail(io::ErrorKind::IsADirectory.into()));
-    }
+    ensure_replaceable(path)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or_else(|| Path::new("."));
     tempfile::Builder::new().prefix(".twinlog-report-").tempfile_in(directory).map_err(fail)

@@ -41,8 +41,12 @@ fn nodes() -> Nodes {
 }
 
 fn html(collector: Collector) -> String {
+    counted_html(collector, &Counts::new())
+}
+
+fn counted_html(collector: Collector, counts: &Counts) -> String {
     let (coverage, sources) = (Coverage::default(), EvidenceSources::default());
-    let summary = Summary::new(&coverage, &nodes(), &Counts::new(), 0, 0.0, Vec::new());
+    let summary = Summary::new(&coverage, &nodes(), counts, 0, 0.0, Vec::new());
     let facts = ScanFacts {
         summary: &summary,
         coverage: &coverage,
@@ -90,6 +94,47 @@ fn a_group_is_one_line_and_counts_whole() {
 }
 
 #[test]
+fn what_holds_takes_the_place_of_what_healed_in_a_full_group() {
+    let mut collector = Collector::new(nodes());
+    let mut open = Vec::new();
+    for id in 0..10 {
+        let mut healed = finding(id, FindingKind::Divergence, Severity::Critical, 7);
+        healed.state = State::Healed;
+        collector.finding(&healed);
+        open.push(finding(id + 10, FindingKind::Divergence, Severity::Critical, 7));
+    }
+    open[1].certainty = Certainty::Possible;
+    collector.finding(&open[1]);
+    collector.finding(&open[0]);
+    let text = html(collector);
+    let evidence: Vec<&str> =
+        text.split("<section class=\"card\" id=\"").skip(1).map(|of| &of[..32]).collect();
+    let wanted = [10, 11, 0].map(|id: u128| format!("{id:032x}"));
+    assert_eq!(evidence, wanted, "what holds, the certain first, then the older");
+    for (id, listed) in [(7, 1), (8, 0), (9, 0)] {
+        assert_eq!(text.matches(&format!("id=\"{id:032x}\"")).count(), listed, "{id}");
+    }
+    assert!(text.contains("and 11 more of this group") && text.contains("2 more, only counted"));
+}
+
+#[test]
+fn rows_past_the_limit_of_a_group_are_counted() {
+    let mut collector = Collector::new(nodes());
+    let (kind, severity) = (FindingKind::Divergence, Severity::Critical);
+    for id in 0..1_000 {
+        let mut told = finding(id, kind, severity, 7);
+        // The engine counts them on the last of its group, which is not among those kept.
+        told.more = if id == 999 { 5_000 } else { 0 };
+        collector.finding(&told);
+    }
+    let text = counted_html(collector, &Counts::from([((kind, severity), 1_000)]));
+    assert!(text.contains("1000 critical findings; 6000 rows on which the masters differed"));
+    assert!(text.contains("5000 are past group_limit"));
+    assert!(text.contains("and 5999 more of this group") && text.contains("5990 more, only"));
+    assert!(!text.contains("counted above and not listed"));
+}
+
+#[test]
 fn the_file_is_the_owners_alone_and_replaced_whole() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report.html");
@@ -102,4 +147,25 @@ fn the_file_is_the_owners_alone_and_replaced_whole() {
     let wrong = write_whole(&dir.path().join("no/report.html"), "new").unwrap_err().to_string();
     assert!(wrong.contains("no/report.html") && wrong.contains("hint:"), "{wrong}");
     assert!(write_whole(dir.path(), "new").is_err(), "a directory is no report");
+}
+
+#[test]
+fn only_a_regular_file_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, link, socket] = ["file", "link", "socket"].map(|name| dir.path().join(name));
+    ensure_replaceable(&file).unwrap();
+    std::fs::write(&file, "").unwrap();
+    ensure_replaceable(&file).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for (path, what) in [
+        (&*link, "a symbolic link"),
+        (&socket, "a socket"),
+        (dir.path(), "a directory"),
+        (Path::new("/dev/null"), "a device"),
+    ] {
+        let told = ensure_replaceable(path).unwrap_err().to_string();
+        assert!(told.contains(&format!("it is {what}; only a regular file")), "{told}");
+        assert!(told.contains(&path.display().to_string()), "{told}");
+    }
 }

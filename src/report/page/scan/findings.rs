@@ -21,6 +21,8 @@ pub struct Group {
     pub findings: Vec<Grouped>,
     /// Those that are only counted.
     pub more: u64,
+    /// What its findings count past `group_limit`.
+    pub past_limit: u64,
 }
 
 /// A finding in the list.
@@ -79,6 +81,7 @@ fn word<'a>(record: &'a Value, field: &str) -> &'a str {
 fn row(group: &Group) -> Markup {
     let Some((first, others)) = group.findings.split_first() else { return html! {} };
     let record = &first.record;
+    let counted = group.more + group.past_limit;
     let class = if word(record, "state") == "open" { "" } else { "closed" };
     html! {
         tr class=(class) {
@@ -91,12 +94,12 @@ fn row(group: &Group) -> Markup {
             }
             td.message {
                 (word(record, "message"))
-                @if !others.is_empty() || group.more > 0 {
+                @if !others.is_empty() || counted > 0 {
                     details {
-                        summary { "and " (others.len() as u64 + group.more) " more of this group" }
+                        summary { "and " (others.len() as u64 + counted) " more of this group" }
                         ul.plain {
                             @for other in others { li { (name(other)) } }
-                            @if group.more > 0 { li.faint { (group.more) " more, only counted" } }
+                            @if counted > 0 { li.faint { (counted) " more, only counted" } }
                         }
                     }
                 }

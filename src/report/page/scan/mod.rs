@@ -48,6 +48,8 @@ pub struct ScanReport<'a> {
     pub tables_left_out: u64,
     /// The biggest originals, the biggest first.
     pub biggest: Vec<BigTransaction>,
+    /// Rows that differ, past `group_limit`: counted on findings, and told by none.
+    pub differ_past_limit: u64,
     /// Findings, grouped, the worst first.
     pub groups: Vec<Group>,
     /// Findings that are in no group: only counted.
@@ -188,7 +190,7 @@ fn head(of: &ScanReport<'_>) -> Markup {
     };
     html! {
         section.verdict.(class) aria-label="Verdict" {
-            h1 { (headline(summary, critical, warning)) }
+            h1 { (headline(of, critical, warning)) }
             p {
                 (summary.rows_judged) " of " (summary.rows_seen) " rows were judged ("
                 (summary.percent_judged()) " %)."
@@ -205,6 +207,12 @@ fn head(of: &ScanReport<'_>) -> Markup {
             p.tags { @for (kind, severity, count) in findings::counts(summary) {
                 span class={ "tag " (severity) } { (count) " " (kind) }
             } }
+            @if of.differ_past_limit > 0 {
+                p {
+                    "Of the rows on which the masters differed, " (of.differ_past_limit)
+                    " are past group_limit: counted on the findings of their groups."
+                }
+            }
             @if !of.wanted.is_empty() {
                 p { "Only findings that were asked for: " (of.wanted.join("; ")) "." }
             }
@@ -226,8 +234,10 @@ fn head(of: &ScanReport<'_>) -> Markup {
     }
 }
 
-fn headline(summary: &Summary, critical: u64, warning: u64) -> String {
-    let differ = findings::count(summary, |of| of["kind"] == "divergence");
+fn headline(of: &ScanReport<'_>, critical: u64, warning: u64) -> String {
+    let summary = of.summary;
+    let told = findings::count(summary, |of| of["kind"] == "divergence");
+    let differ = told + of.differ_past_limit;
     let some = |count: u64, one: &str, many: &str| match count {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),

@@ -38,6 +38,7 @@ fn page(summary: &Summary, groups: Vec<Group>, evidence: Vec<String>) -> String 
         }],
         tables_left_out: 0,
         biggest: Vec::new(),
+        differ_past_limit: 0,
         groups,
         not_listed: 0,
         evidence,
@@ -58,6 +59,7 @@ fn what_comes_from_outside_is_text() {
     let group = Group {
         findings: vec![Grouped { record: record.clone(), has_evidence: false }; 2],
         more: 1,
+        past_limit: 0,
     };
     let text = page(&summary(&["x: <script>\n  hint: <b>"]), vec![group], vec![evidence]);
     for tag in ["<script", "<img", "<b>", "<i>", "<u>"] {
