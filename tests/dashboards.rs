@@ -254,7 +254,8 @@ fn stale(panel: &Panel) -> Vec<&'static str> {
 
 #[test]
 fn a_twinlog_that_is_gone_is_not_green() {
-    let is_number = |panel: &Panel| panel.json["type"] == "stat" || panel.json["type"] == "bargauge";
+    let is_number =
+        |panel: &Panel| panel.json["type"] == "stat" || panel.json["type"] == "bargauge";
     let mut numbers: Vec<_> = panels().into_iter().filter(is_number).collect();
     assert!(numbers.len() > 10, "{numbers:?}");
     for panel in &numbers {
