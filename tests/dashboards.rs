@@ -234,6 +234,59 @@ fn links_to_findings_name_labels_that_the_query_keeps() {
     assert!(linked > 5, "only {linked} links");
 }
 
+/// What lets a number look well while there is no twinlog: the value of a while ago, or the colour of
+/// a low value where there is none.
+fn stale(panel: &Panel) -> Vec<&'static str> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut faults = Vec::new();
+    let is_of_now = |target: &Value| target["instant"] == true && target["range"] != true;
+    if !list(&panel.json["targets"]).iter().all(is_of_now) {
+        faults.push("asked over a range");
+    }
+    let mappings = list(&panel.json["fieldConfig"]["defaults"]["mappings"]);
+    let nothing = mappings.iter().find(|mapping| mapping["options"]["match"] == "null+nan");
+    let color = nothing.and_then(|nothing| nothing["options"]["result"]["color"].as_str());
+    if color.is_none_or(|color| color == "green") {
+        faults.push("green without data");
+    }
+    faults
+}
+
+#[test]
+fn a_twinlog_that_is_gone_is_not_green() {
+    let is_number =
+        |panel: &Panel| panel.json["type"] == "stat" || panel.json["type"] == "bargauge";
+    let mut numbers: Vec<_> = panels().into_iter().filter(is_number).collect();
+    assert!(numbers.len() > 10, "{numbers:?}");
+    for panel in &numbers {
+        assert!(stale(panel).is_empty(), "{}: {:?}", panel.name(), stale(panel));
+    }
+    let panel = &mut numbers[0];
+    assert_eq!((panel.dashboard.as_str(), panel.id()), ("twinlog-overview", 7), "the first");
+    let [up] = panel.queries().try_into().expect("one query");
+    assert!(up.starts_with("min(up{") && up.ends_with(") or vector(0)"), "{up}");
+    panel.json["targets"][0]["range"] = Value::Bool(true);
+    panel.json["fieldConfig"]["defaults"]["mappings"] = Value::Null;
+    assert_eq!(stale(panel), ["asked over a range", "green without data"]);
+}
+
+#[test]
+fn the_table_other_is_no_table_in_a_link() {
+    for panel in panels() {
+        let links = panel.json["fieldConfig"]["defaults"]["links"].as_array().cloned();
+        let named = links.into_iter().flatten().filter(|link| {
+            link["url"].as_str().is_some_and(|url| url.contains("&table=${__field.labels.table}"))
+        });
+        if named.count() == 0 {
+            continue;
+        }
+        let overrides = &panel.json["fieldConfig"]["overrides"][0];
+        assert_eq!(overrides["matcher"]["options"], "/^other( |$)/", "{}", panel.name());
+        let url = overrides["properties"][0]["value"][0]["url"].as_str().expect("a link");
+        assert!(!url.contains("table="), "{}: {url}", panel.name());
+    }
+}
+
 #[test]
 fn the_documentation_has_every_panel_in_its_own_words() {
     let page = include_str!("../docs/grafana.md");

@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from panels import (BAD, GOOD, PLAIN, WARN, age, any_is_bad, bars, begin, findings, heat,
+from panels import (BAD, GOOD, NEVER, PLAIN, WARN, age, any_is_bad, bars, begin, findings, heat,
                     in_words, lines, never, number, row, states, status_page, steps, to_other,
                     values)
 
@@ -18,17 +18,25 @@ OVERVIEW, PAIR = "twinlog-overview", "twinlog-pair"
 OWNERSHIP = 'kind=~"table_ownership|row_ownership"'
 UNTIL = "twinlog_verified_until_timestamp_seconds"
 BEHIND = steps((None, GOOD), (60, WARN), (300, BAD))
-OPEN_KIND = "/?kind=${__field.labels.kind}&state=open"
+OPEN_KIND = "/?kind=${__field.labels.kind}&state=open,acknowledged"
 BY_TABLE = "&table=${__field.labels.table}"
 
 
+OPEN_ROWS = "/?kind=divergence&state=open,acknowledged"
+
+
 def health(made):
+    made.with_panel(number(
+        7, "twinlog", "Whether Prometheus gets metrics from every twinlog that is chosen above. "
+        "While it is down nothing is verified, and no other number here is of now.",
+        'min(up{@job=~".*twinlog.*"}) or vector(0)', width=3, limits=steps((None, BAD), (1, GOOD)),
+        mappings=in_words("down", BAD, "up", GOOD)))
     made.with_panel(number(
         1, "Verification behind by", "How far the verification is behind the clock, at the node "
         "that is furthest behind: all before that was seen in all streams and judged. "
         "Seconds are well. If it grows, a stream is lost, replication has stopped, or a master "
         "waits for a long transaction: see 'Behind the clock' and 'Stream lag' below.",
-        f"max({age(UNTIL + '{}')})", unit="s", width=5, limits=BEHIND,
+        f"max({age(UNTIL + '{}')})", unit="s", width=4, limits=BEHIND,
         mappings=never("not begun")))
     made.with_panel(number(
         2, "Streams lost", "Nodes whose binary log is not being read now. While it is, nothing "
@@ -38,30 +46,30 @@ def health(made):
         3, "Rows that differ", "Rows whose last written image differs between the masters now. "
         "Click for the list; `twinlog findings repair --all-open` writes the SQL.",
         "sum(twinlog_open_divergences{})", width=4,
-        links=findings("Open divergences", "/?kind=divergence&state=open")))
+        links=findings("Open divergences", OPEN_ROWS)))
     made.with_panel(number(
         4, "Critical findings", "Critical findings told within the time range: conflicts, "
         "ownership violations, rows that differ, loops. Click for the open ones.",
         'round(sum(increase(twinlog_findings_total{@severity="critical"}[$__range])))', width=4,
-        decimals=0, spark=False, links=findings("Open findings", "/?state=open")))
+        decimals=0, links=findings("Open findings", "/?state=open,acknowledged")))
     made.with_panel(number(
         5, "Checks that fail", "Settings of the masters without which twinlog is blind in places: "
         "see 'Settings of the masters' for which.",
-        "sum(1 - twinlog_check_ok{})", width=4, limits=any_is_bad(WARN)))
+        "sum(1 - twinlog_check_ok{})", width=3, limits=any_is_bad(WARN)))
     made.with_panel(number(
         6, "Findings dropped", "Findings that were told and are not in the store, or could not be "
         "written to standard output, within the time range. Look at the disk, and at what reads "
         "the output.",
-        "round(sum(increase(twinlog_findings_dropped_total{}[$__range])))", width=4, decimals=0,
-        spark=False))
+        "round(sum(increase(twinlog_findings_dropped_total{}[$__range])))", width=3, decimals=0))
 
 
 def what_is_open(made):
     made.with_row(row(10, "Findings"))
     made.with_panel(lines(
         11, "Open findings by kind", "Findings that hold now. Of kinds that cannot heal "
-        "(conflicts, ownership) these are all that the store keeps: acknowledge what was dealt "
-        "with, and read 'New findings' for what happens now.",
+        "(conflicts, ownership) these are all that the store keeps. An acknowledgement takes one "
+        "off the status page's count, not off this one: read 'New findings' for what happens "
+        "now.",
         [("sum by (kind) (twinlog_open_findings{})", "{{kind}}")], decimals=0,
         links=findings("Open findings of this kind", OPEN_KIND)))
     made.with_panel(lines(
@@ -73,21 +81,23 @@ def what_is_open(made):
         13, "Write conflicts by table", "Keys written on both sides at once, by table, since "
         "twinlog was started. Each may have left rows that differ.",
         'sort_desc(sum by (table) (twinlog_table_findings_total{@kind="write_conflict"}))',
-        "{{table}}", empty="no conflict since the start",
-        links=findings("Conflicts on this table", "/?kind=write_conflict" + BY_TABLE)))
+        "{{table}}", empty="no conflict since the start, or no data",
+        links=findings("Conflicts on this table", "/?kind=write_conflict" + BY_TABLE),
+        other=findings("Conflicts", "/?kind=write_conflict")))
     made.with_panel(bars(
         14, "Ownership violations by table", "Writes by a node that does not own the table or the "
         "row, since twinlog was started. Find the client that writes to the wrong master: the "
         "finding has the transaction and its place in the binary log.",
         "sort_desc(sum by (table, kind) (twinlog_table_findings_total{@" + OWNERSHIP + "}))",
-        "{{table}} ({{kind}})", empty="no violation since the start",
-        links=findings("Violations on this table", "/?kind=${__field.labels.kind}" + BY_TABLE)))
+        "{{table}} ({{kind}})", empty="no violation since the start, or no data",
+        links=findings("Violations on this table", "/?kind=${__field.labels.kind}" + BY_TABLE),
+        other=findings("Violations", "/?kind=${__field.labels.kind}")))
     made.with_panel(bars(
         15, "Rows that differ by table", "Rows that differ between the masters now, by table. "
         "They heal when a later write makes them equal.",
         "sort_desc(sum by (table) (twinlog_open_divergences{}))", "{{table}}",
-        links=findings("Open divergences of this table",
-                       "/?kind=divergence&state=open" + BY_TABLE)))
+        links=findings("Open divergences of this table", OPEN_ROWS + BY_TABLE),
+        other=findings("Open divergences", OPEN_ROWS)))
     made.with_panel(lines(
         16, "Ownership violations", "Violations told per minute, by kind: of tables that another "
         "node owns, and of rows.",
@@ -98,8 +108,8 @@ def what_is_open(made):
         17, "Rows that differ over time", "A line that falls is healing, or a repair; one that "
         "stays is a row nobody has written since.",
         [("sum by (table) (twinlog_open_divergences{})", "{{table}}")], width=8, decimals=0,
-        links=findings("Open divergences of this table",
-                       "/?kind=divergence&state=open" + BY_TABLE)))
+        links=findings("Open divergences of this table", OPEN_ROWS + BY_TABLE),
+        other=findings("Open divergences", OPEN_ROWS)))
     made.with_panel(bars(
         18, "Blind spots by reason", "What could not be verified, since twinlog was started: the "
         "ten most frequent reasons. What each means, and how to end it, is in the reference under "
@@ -146,11 +156,12 @@ def twinlog_itself(made):
         "twinlog_check_ok{}", "{{stream}} {{check}}", in_words("fails", BAD, "ok", GOOD)))
     made.with_panel(lines(
         32, "Files left before a purge hurts", "Binary log files that the server still has before "
-        "the one that a restart of twinlog would read first. At 0 the next purge takes a file that "
-        "twinlog needs, unless that one is the newest; below 0 it is gone, and a restart has a "
-        "gap. Keep the logs longer (binlog_expire_logs_seconds).",
-        [("twinlog_needed_file_number{} - twinlog_server_oldest_file_number{}", "{{stream}}")],
-        decimals=0))
+        "the oldest that is not judged whole. At 0 the next purge takes that one, unless it is the "
+        "newest; below 0 it is gone, and no scan can verify what was in it. It falls, too, where "
+        "the server begins new files while nothing is written: then nothing is in them. Keep the "
+        "logs longer (binlog_expire_logs_seconds).",
+        [("(twinlog_needed_file_number{} > 0) - (twinlog_server_oldest_file_number{} > 0)",
+          "{{stream}}")], decimals=0, low=None, empty="nothing judged yet"))
     made.with_panel(lines(
         33, "Connections lost", "Connections lost or refused per minute, by stream and reason.",
         [("60 * sum by (stream, reason) (rate(twinlog_stream_reconnects_total{}"
@@ -166,10 +177,11 @@ def twinlog_itself(made):
         unit="s", width=8, empty="no finding with a precise time"))
     made.with_row(row(40, "twinlog itself"))
     made.with_panel(number(
-        41, "Store", "When findings and progress were last committed to the store. 'none': no "
+        41, "Store", "When findings and progress were last committed to the store. It grows while "
+        "nothing is written: whether the store fails is in the next panel. 'none': no "
         "`watch.store` is configured, and nothing outlives a restart.",
         f"max({age('twinlog_checkpoint_timestamp_seconds{}')})", unit="s", width=4,
-        mappings=never("none"), limits=BEHIND))
+        mappings=never("none"), limits=steps((None, PLAIN), (NEVER, WARN))))
     made.with_panel(lines(
         42, "Findings dropped and store errors", "Per minute. Commits that fail are tried again; "
         "what is dropped is lost to the store or the output, by reason.",
@@ -228,8 +240,8 @@ def pair_health(made):
         6, "Copies that differ", "Copies of these two nodes' transactions that wrote other rows "
         "than their originals, within the time range. The rows are in the divergences.",
         'round(sum(increase(twinlog_transactions_verified_total{@' + ORIGINS
-        + ', result="differs"}[$__range])))', decimals=0, spark=False,
-        links=findings("Open divergences", "/?kind=divergence&state=open")))
+        + ', result="differs"}[$__range])))', decimals=0,
+        links=findings("Open divergences", OPEN_ROWS)))
 
 
 def directions(made):
@@ -322,10 +334,10 @@ def pair_logs(made):
         inside = "{@" + streams_of(node) + "}"
         made.with_panel(lines(
             41 + at, f"Files of {node}", "Numbers of the files: what the server has, where twinlog "
-            "reads, and the oldest that a restart would read. When the oldest rises past the "
-            "needed one, a restart has a gap.",
+            "reads, and the oldest that is not judged whole. When the oldest on the server rises "
+            "past that, no scan can verify what was in between.",
             [(f"twinlog_server_oldest_file_number{inside}", "oldest on the server"),
-             (f"twinlog_needed_file_number{inside}", "needed by a restart"),
+             (f"twinlog_needed_file_number{inside}", "not judged whole"),
              (f"twinlog_stream_file_number{inside}", "being read"),
              (f"twinlog_server_newest_file_number{inside}", "newest on the server")],
             decimals=0))

@@ -42,6 +42,17 @@ def findings(title: str, path: str) -> list:
     return [Link(title, path)]
 
 
+def linked(panel, links, other):
+    """Data links; `other` are those of the table `other`, which stands for many and is none."""
+    if links:
+        panel = panel.data_links(links)
+    if other:
+        values = [link.build() for link in other]
+        value = d.DynamicConfigValue(id_val="links", value=values)
+        panel = panel.override_by_regexp("/^other( |$)/", [value])
+    return panel
+
+
 def query(expr: str, legend: str = "", instant: bool = False, heat: bool = False, ref: str = "A"):
     made = prometheus.Dataquery().expr(scoped(expr)).legend_format(legend).ref_id(ref)
     made = made.instant() if instant else made.range()
@@ -69,6 +80,13 @@ def never(text: str) -> list:
     return [d.RangeMap(options=d.DashboardRangeMapOptions(from_val=NEVER, to=None, result=result))]
 
 
+def nothing(text: str, color: str) -> list:
+    """Says that there is no data, in a colour of its own: else it has that of a low value."""
+    result = d.ValueMappingResult(text=text, color=color, index=9)
+    match = d.SpecialValueMatch.NULL_AND_NAN
+    return [d.SpecialValueMap(options=d.DashboardSpecialValueMapOptions(match, result))]
+
+
 def in_words(zero: str, zero_color: str, one: str, one_color: str) -> list:
     words = {
         "0": d.ValueMappingResult(text=zero, color=zero_color, index=0),
@@ -83,32 +101,35 @@ def base(panel, number: int, title: str, description: str, width: int, height: i
 
 
 def number(number, title, description, expr, *, unit="short", width=4, limits=None, legend="",
-           links=None, mappings=None, decimals=None, spark=True, empty="no data"):
-    """One number, on a coloured ground once it is not as it should be."""
+           links=None, mappings=None, decimals=None, empty="no data"):
+    """One number of now, on a coloured ground once it is not as it should be.
+
+    Asked as of now: the last value of a range would be there, and green, hours after twinlog's end.
+    """
     panel = base(stat.Panel(), number, title, description, width, 4)
-    panel = panel.with_target(query(expr, legend, instant=not spark)).unit(unit).no_value(empty)
+    panel = panel.with_target(query(expr, legend, instant=True)).unit(unit).no_value(empty)
     panel = panel.thresholds(limits or any_is_bad())
     panel = panel.color_scheme(colored(d.FieldColorModeId.THRESHOLDS))
     panel = panel.color_mode(c.BigValueColorMode.BACKGROUND)
     panel = panel.justify_mode(c.BigValueJustifyMode.AUTO)
-    panel = panel.graph_mode(c.BigValueGraphMode.AREA if spark else c.BigValueGraphMode.NONE)
+    panel = panel.graph_mode(c.BigValueGraphMode.NONE)
     named = c.BigValueTextMode.VALUE_AND_NAME if legend else c.BigValueTextMode.AUTO
     panel = panel.text_mode(named)
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     if decimals is not None:
         panel = panel.decimals(decimals)
-    if mappings:
-        panel = panel.mappings(mappings)
+    panel = panel.mappings((mappings or []) + nothing(empty, WARN))
     return panel.data_links(links) if links else panel
 
 
 def lines(number, title, description, queries, *, unit="short", width=12, height=8, limits=None,
-          links=None, decimals=None, empty="no data", stacked=False, log=False):
+          links=None, other=None, decimals=None, empty="no data", stacked=False, log=False,
+          low=0):
     """Lines over time; `queries` are pairs of expression and legend."""
     panel = base(timeseries.Panel(), number, title, description, width, height)
     for at, (expr, legend) in enumerate(queries):
         panel = panel.with_target(query(expr, legend, ref=chr(ord("A") + at)))
-    panel = panel.unit(unit).min(0).no_value(empty).line_width(2).fill_opacity(8)
+    panel = panel.unit(unit).no_value(empty).line_width(2).fill_opacity(8)
     panel = panel.show_points(c.VisibilityMode.NEVER)
     # Colours go by name, so a kind or a node has the same one in every panel.
     panel = panel.color_scheme(colored(d.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
@@ -117,6 +138,8 @@ def lines(number, title, description, queries, *, unit="short", width=12, height
     panel = panel.legend(legend)
     tooltip = common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI)
     panel = panel.tooltip(tooltip.sort(c.SortOrder.DESCENDING))
+    if low is not None:
+        panel = panel.min(low)
     if limits:
         style = common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(limits).thresholds_style(style)
@@ -128,20 +151,20 @@ def lines(number, title, description, queries, *, unit="short", width=12, height
     if log:
         scale = common.ScaleDistributionConfig().type(c.ScaleDistribution.SYMLOG)
         panel = panel.scale_distribution(scale.log(10).linear_threshold(0.01))
-    return panel.data_links(links) if links else panel
+    return linked(panel, links, other)
 
 
 def bars(number, title, description, expr, legend, *, width=8, height=8, limits=None, links=None,
-         empty="none"):
+         other=None, empty="no data"):
     """One bar for each label, the present value."""
     panel = base(bargauge.Panel(), number, title, description, width, height)
     panel = panel.with_target(query(expr, legend, instant=True)).unit("short").min(0).decimals(0)
-    panel = panel.no_value(empty).thresholds(limits or any_is_bad())
+    panel = panel.no_value(empty).thresholds(limits or any_is_bad()).mappings(nothing(empty, PLAIN))
     panel = panel.color_scheme(colored(d.FieldColorModeId.THRESHOLDS))
     panel = panel.orientation(c.VizOrientation.HORIZONTAL)
     panel = panel.display_mode(c.BarGaugeDisplayMode.BASIC).value_mode(c.BarGaugeValueMode.TEXT)
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-    return panel.data_links(links) if links else panel
+    return linked(panel, links, other)
 
 
 def heat(number, title, description, metric, *, width=12, height=9, selector="{}"):
