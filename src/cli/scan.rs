@@ -18,7 +18,7 @@ use crate::{
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::{self, BufWriter, IsTerminal, StdoutLock, Write},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 pub(super) fn run(args: ScanArgs, quiet: bool, colour: bool) -> Exit {
@@ -104,6 +104,19 @@ fn progress_bar(bytes: Option<u64>, quiet: bool) -> ProgressBar {
         "{bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
     ProgressBar::new(bytes).with_style(style)
+}
+
+/// How far the report's evidence is, on a terminal's stderr, never on a pipe.
+fn evidence_bar(quiet: bool) -> ProgressBar {
+    if quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} reading evidence {pos}/{len}, {elapsed}");
+    let style = style.unwrap_or(ProgressStyle::default_spinner());
+    let bar = ProgressBar::new(0).with_style(style);
+    // One finding's evidence in a packed file takes seconds: the spinner shows that it goes on.
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// Prints findings as they settle.
@@ -215,7 +228,14 @@ impl Printer {
             summary.incomplete.iter().for_each(|line| complain(line));
         }
         if let Some(report) = self.report.take() {
-            is_whole &= tell(report.write(&summary, &end, self.suppressed));
+            let bar = evidence_bar(quiet);
+            let mut begun = |at: usize, of: usize| {
+                bar.set_length(of as u64);
+                bar.set_position(at as u64);
+            };
+            let written = report.write(&summary, &end, self.suppressed, &mut begun);
+            bar.finish_and_clear();
+            is_whole &= tell(written);
         }
         match &self.failed {
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Incomplete,

@@ -1,6 +1,6 @@
 //! What a scan's report needs, collected while the scan runs, in bounded memory.
 
-use super::ScanFacts;
+use super::{Reading, ScanFacts};
 use crate::{
     app::{explain::explain, sources::EvidenceSources, watch::now},
     config::Config,
@@ -23,6 +23,7 @@ use crate::{
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    time::Duration,
 };
 
 /// Findings that are listed at most.
@@ -34,6 +35,9 @@ const GROUP_MAX: usize = 10;
 const GROUP_EVIDENCE_MAX: usize = 3;
 /// Findings of a kind that are taken before those of a less frequent one.
 const TURN: u64 = 100;
+/// How long evidence is read at most: packed files are unpacked again for each transaction. One
+/// finding's evidence that was begun is read to its end.
+pub const EVIDENCE_TIME_MAX: Duration = Duration::from_secs(60);
 const BIGGEST_MAX: usize = 10;
 const BIGGEST_TABLES_MAX: usize = 3;
 const TABLES_MAX: usize = 500;
@@ -175,7 +179,11 @@ impl Collector {
     ///
     /// # Errors
     /// Rules that cannot be compiled, which a configuration does not hold.
-    pub(super) fn html(self, facts: &ScanFacts<'_>) -> anyhow::Result<String> {
+    pub(super) fn html(
+        self,
+        facts: &ScanFacts<'_>,
+        reading: &mut Reading<'_>,
+    ) -> anyhow::Result<String> {
         let (timeline, timeless) = match scanned_span(facts.coverage) {
             Some(span) => {
                 let (timeline, timeless) = self.times.timeline(span, BARS);
@@ -183,7 +191,7 @@ impl Collector {
             }
             None => (None, self.times.count()),
         };
-        let (groups, evidence) = self.grouped(facts.sources)?;
+        let (groups, evidence, evidence_left_out) = self.grouped(facts.sources, reading)?;
         let listed: u64 = groups.iter().map(|of| of.findings.len() as u64 + of.more).sum();
         let told: u64 = self.by_kind.values().sum();
         let (tables, tables_left_out) = self.table_lines(facts)?;
@@ -217,12 +225,19 @@ impl Collector {
             groups,
             not_listed: told.saturating_sub(listed),
             evidence,
+            evidence_left_out,
             bounds: (LISTED_MAX, EVIDENCE_MAX),
+            evidence_seconds_max: EVIDENCE_TIME_MAX.as_secs(),
         }))
     }
 
-    /// The kept findings in groups, the worst first, and the evidence of the first of them.
-    fn grouped(&self, sources: &EvidenceSources) -> anyhow::Result<(Vec<Group>, Vec<String>)> {
+    /// The kept findings in groups, the worst first, the evidence of the first of them, and for
+    /// how many of these there was no time.
+    fn grouped(
+        &self,
+        sources: &EvidenceSources,
+        reading: &mut Reading<'_>,
+    ) -> anyhow::Result<(Vec<Group>, Vec<String>, usize)> {
         let kept = |of: &KeptGroup| -> Vec<&Finding> {
             of.kept.values().filter_map(|rank| self.kept.get(rank)).collect()
         };
@@ -234,13 +249,18 @@ impl Collector {
             let is_healed = first.state == State::Healed;
             Some((Reverse(first.severity), is_healed, first.first_seen, first.id))
         });
-        let (mut listed, mut evidence) = (Vec::new(), Vec::new());
+        let wanted = groups.iter().map(|(group, ..)| group.len().min(GROUP_EVIDENCE_MAX));
+        let wanted = wanted.sum::<usize>().min(EVIDENCE_MAX);
+        let (mut listed, mut evidence, mut left_out) = (Vec::new(), Vec::new(), 0);
         for (group, told, past_limit) in groups {
             let mut shown = Vec::new();
             for (at, finding) in group.iter().enumerate() {
                 let record = serde_json::to_value(Record::new(finding, &self.nodes))?;
-                let has_evidence = at < GROUP_EVIDENCE_MAX && evidence.len() < EVIDENCE_MAX;
+                let is_due = at < GROUP_EVIDENCE_MAX && evidence.len() + left_out < EVIDENCE_MAX;
+                let has_evidence = is_due && (reading.elapsed)() < EVIDENCE_TIME_MAX;
+                left_out += usize::from(is_due && !has_evidence);
                 if has_evidence {
+                    (reading.begun)(evidence.len() + 1, wanted);
                     evidence.push(evidence_section(&explain(&record, sources)?));
                 }
                 shown.push(Grouped { record, has_evidence });
@@ -248,7 +268,7 @@ impl Collector {
             let more = told.saturating_sub(shown.len() as u64);
             listed.push(Group { findings: shown, more, past_limit });
         }
-        Ok((listed, evidence))
+        Ok((listed, evidence, left_out))
     }
 
     /// Tables with rows or findings, the most troubled first, then those with the most rows.

@@ -4,7 +4,7 @@ mod collector;
 #[cfg(test)]
 mod tests;
 
-pub use collector::{EVIDENCE_MAX, LISTED_MAX};
+pub use collector::{EVIDENCE_MAX, EVIDENCE_TIME_MAX, LISTED_MAX};
 
 use super::{
     scan::{Scan, ScanEnd},
@@ -22,6 +22,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 use tempfile::NamedTempFile;
 
@@ -55,6 +56,14 @@ struct ScanFacts<'a> {
     sources: &'a EvidenceSources,
     wanted: Vec<String>,
     suppressed: u64,
+}
+
+/// The reading of evidence, as it goes on.
+struct Reading<'a> {
+    /// How long it has taken so far.
+    elapsed: &'a dyn Fn() -> Duration,
+    /// Told before each: which it is, from 1, and of how many.
+    begun: &'a mut dyn FnMut(usize, usize),
 }
 
 impl ScanReportFile {
@@ -105,12 +114,19 @@ impl ScanReportFile {
         self.collector.transaction(stream, transaction);
     }
 
-    /// Writes the report of a scan that has ended, whole or not.
+    /// Writes the report of a scan that has ended, whole or not. `begun` is told before a finding's
+    /// evidence is read: which it is, from 1, and of how many.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn write(self, summary: &Summary, end: &ScanEnd, suppressed: u64) -> anyhow::Result<()> {
-        self.write_covered(summary, end.verifier.coverage(), suppressed)
+    pub fn write(
+        self,
+        summary: &Summary,
+        end: &ScanEnd,
+        suppressed: u64,
+        begun: &mut dyn FnMut(usize, usize),
+    ) -> anyhow::Result<()> {
+        self.write_covered(summary, end.verifier.coverage(), suppressed, begun)
     }
 
     /// Writes the report of a scan that could not begin, and why.
@@ -120,7 +136,7 @@ impl ScanReportFile {
     pub fn write_unread(self, error: String) -> anyhow::Result<()> {
         let (coverage, counts) = (Coverage::default(), Counts::new());
         let summary = Summary::new(&coverage, &Nodes::default(), &counts, 0, 0.0, vec![error]);
-        self.write_covered(&summary, &coverage, 0)
+        self.write_covered(&summary, &coverage, 0, &mut |_, _| ())
     }
 
     fn write_covered(
@@ -128,11 +144,15 @@ impl ScanReportFile {
         summary: &Summary,
         coverage: &Coverage,
         suppressed: u64,
+        begun: &mut dyn FnMut(usize, usize),
     ) -> anyhow::Result<()> {
         let (config, files, sources) = (&self.config, self.files, &self.sources);
         let wanted = self.wanted;
         let facts = ScanFacts { summary, coverage, config, files, sources, wanted, suppressed };
-        let html = self.collector.html(&facts)?;
+        #[expect(clippy::disallowed_methods, reason = "bounds the evidence; it judges nothing")]
+        let began = Instant::now();
+        let mut reading = Reading { elapsed: &|| began.elapsed(), begun };
+        let html = self.collector.html(&facts, &mut reading)?;
         Ok(write_whole(&self.path, &html)?)
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     model::{Certainty, CommitTime, FindingId, Node, Severity, State},
     report::page::Class,
 };
-use std::os::unix::fs::PermissionsExt;
+use std::{cell::Cell, os::unix::fs::PermissionsExt};
 
 fn finding(id: u128, kind: FindingKind, severity: Severity, group: u128) -> Finding {
     Finding {
@@ -45,6 +45,14 @@ fn html(collector: Collector) -> String {
 }
 
 fn counted_html(collector: Collector, counts: &Counts) -> String {
+    read_html(
+        collector,
+        counts,
+        &mut Reading { elapsed: &|| Duration::ZERO, begun: &mut |_, _| () },
+    )
+}
+
+fn read_html(collector: Collector, counts: &Counts, reading: &mut Reading<'_>) -> String {
     let (coverage, sources) = (Coverage::default(), EvidenceSources::default());
     let summary = Summary::new(&coverage, &nodes(), counts, 0, 0.0, Vec::new());
     let facts = ScanFacts {
@@ -56,7 +64,7 @@ fn counted_html(collector: Collector, counts: &Counts) -> String {
         wanted: Vec::new(),
         suppressed: 0,
     };
-    collector.html(&facts).unwrap()
+    collector.html(&facts, reading).unwrap()
 }
 
 #[test]
@@ -147,6 +155,25 @@ fn the_file_is_the_owners_alone_and_replaced_whole() {
     let wrong = write_whole(&dir.path().join("no/report.html"), "new").unwrap_err().to_string();
     assert!(wrong.contains("no/report.html") && wrong.contains("hint:"), "{wrong}");
     assert!(write_whole(dir.path(), "new").is_err(), "a directory is no report");
+}
+
+#[test]
+fn evidence_is_read_for_a_bounded_time_and_the_rest_is_counted() {
+    let mut collector = Collector::new(nodes());
+    for id in 0..300 {
+        collector.finding(&finding(id, FindingKind::WriteConflict, Severity::Critical, id));
+    }
+    let mut begun = Vec::new();
+    let looks = Cell::new(0);
+    // Each look at the clock finds ten seconds gone.
+    let elapsed = || Duration::from_secs(10 * (looks.replace(looks.get() + 1)));
+    let mut tell = |at, of| begun.push((at, of));
+    let mut reading = Reading { elapsed: &elapsed, begun: &mut tell };
+    let text = read_html(collector, &Counts::new(), &mut reading);
+    assert_eq!(begun, [1, 2, 3, 4, 5, 6].map(|at| (at, EVIDENCE_MAX)));
+    assert_eq!(text.matches("<section class=\"card\" id=\"").count(), begun.len());
+    let told = "evidence here: 194.</strong> Reading it was ended after 60 seconds.";
+    assert!(text.contains(told), "{text}");
 }
 
 #[test]

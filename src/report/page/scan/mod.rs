@@ -56,8 +56,12 @@ pub struct ScanReport<'a> {
     pub not_listed: u64,
     /// For findings with evidence, in the order of the groups: what [`evidence_section`] made.
     pub evidence: Vec<String>,
+    /// Findings that would have evidence, had the time for it not been over.
+    pub evidence_left_out: usize,
     /// The bounds, to be told: findings listed, and with evidence, at most.
     pub bounds: (usize, usize),
+    /// How long evidence is read at most, to be told where it was not enough.
+    pub evidence_seconds_max: u64,
 }
 
 /// What a stream has shown of one GTID source.
@@ -172,7 +176,14 @@ fn parts(of: &ScanReport<'_>) -> Markup {
         h2 id="findings" { "Findings" }
         (findings::findings(of))
         h2 id="evidence" { "Evidence" }
-        @if of.evidence.is_empty() { p.faint { "No finding, no evidence." } }
+        @if of.groups.is_empty() { p.faint { "No finding, no evidence." } }
+        @if of.evidence_left_out > 0 {
+            p {
+                strong { "Findings without their evidence here: " (of.evidence_left_out) "." }
+                " Reading it was ended after " (of.evidence_seconds_max) " seconds. "
+                code { "twinlog findings explain" } " shows it, one finding at a time."
+            }
+        }
         @for section in &of.evidence { (PreEscaped(section)) }
     }
 }

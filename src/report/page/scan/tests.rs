@@ -42,7 +42,9 @@ fn page(summary: &Summary, groups: Vec<Group>, evidence: Vec<String>) -> String 
         groups,
         not_listed: 0,
         evidence,
+        evidence_left_out: 0,
         bounds: (2_000, 200),
+        evidence_seconds_max: 60,
     })
 }
 
