@@ -29,8 +29,8 @@ use tempfile::NamedTempFile;
 /// Why a report cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot write the report {}: {source}\n  hint: --report names a file in a directory that \
-     exists and that you may write to", .path.display()
+    "cannot write the report {}: {source}\n  hint: --report names a file, new or regular, \
+     in a directory that exists and that you may write to", .path.display()
 )]
 pub struct ReportError {
     path: PathBuf,
