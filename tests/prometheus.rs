@@ -14,7 +14,7 @@ use support::monitoring::{RULES, programs, root};
 use twinlog::{
     feed::live::DropReason,
     metrics::Metrics,
-    model::{Certainty, CommitTime, Finding, FindingId, FindingKind, Node, Nodes, Severity, State},
+    model::{CommitTime, Finding, FindingId, FindingKind, Node, Nodes, Severity},
     store::Store,
 };
 
@@ -108,30 +108,12 @@ fn served() -> String {
     let reasons = DropReason::ALL.iter().map(|reason| reason.as_str());
     let metrics = Metrics::new(&nodes, reasons, ["xid"].into_iter()).unwrap();
     let finding = Finding {
-        id: FindingId(1),
-        kind: FindingKind::WriteConflict,
-        severity: Severity::Critical,
-        certainty: Certainty::Exact,
-        state: State::Open,
         settled: true,
         table: Some("t.x".to_owned()),
-        key: None,
-        index: None,
-        conflict: None,
-        outcome: None,
-        cause: None,
-        last_written: Vec::new(),
-        healed: None,
-        owner: None,
-        node: None,
-        reason: None,
-        detail: None,
-        count: 1,
-        transactions: Vec::new(),
         group: FindingId(1),
-        more: 0,
         first_seen: CommitTime::from_seconds(1),
         last_seen: CommitTime::from_seconds(1),
+        ..Finding::new(FindingId(1), FindingKind::WriteConflict, Severity::Critical)
     };
     metrics.told(&finding, CommitTime::from_seconds(2));
     metrics.text()

@@ -5,7 +5,10 @@
 //! is something to do. Where the store fails, findings wait until it works again; past
 //! [`WAITING_MAX`] they are told without being kept, for an alarm is worth more than its memory.
 
-use super::watch::{WatchSink, now};
+use super::{
+    pages::PageNews,
+    watch::{WatchSink, now},
+};
 use crate::{
     config::WatchConfig,
     engine::Report,
@@ -19,10 +22,10 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 use tracing::{error, info};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -56,39 +59,8 @@ pub(super) struct Keeper {
     unwritten: bool,
     committed_at: Instant,
     pruned_at: Option<Instant>,
-    shown: Shown,
+    shown: PageNews,
 }
-
-/// How pages learn of what is told.
-pub(super) struct Shown {
-    /// Where no store is configured: a store in memory for the newest findings.
-    pub(super) memory: Option<Arc<Mutex<Store>>>,
-    /// Counts up whenever findings are told.
-    pub(super) news: watch::Sender<u64>,
-}
-
-/// Findings that pages show where no store is configured; about 2 KB each.
-pub(super) const MEMORY_MAX: usize = 10_000;
-
-impl Shown {
-    /// Takes in a finding that no store keeps.
-    fn put(&self, finding: &Finding, nodes: &Nodes) {
-        let Some(memory) = &self.memory else { return };
-        let mut store = memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let findings = vec![stored(finding, nodes)];
-        let put = store.commit(&Batch { now: now().micros, findings, ..Batch::default() });
-        let kept = put.and_then(|_| match *self.news.borrow() % MEMORY_PRUNE {
-            0 => store.keep_newest(MEMORY_MAX),
-            _ => Ok(()),
-        });
-        if let Err(error) = kept {
-            error!("the pages do not show finding {}: {error}", finding.id);
-        }
-    }
-}
-
-/// Findings from one look for old ones in memory to the next.
-const MEMORY_PRUNE: u64 = 500;
 
 impl Keeper {
     /// A keeper, and the metrics of what the store holds already.
@@ -100,7 +72,7 @@ impl Keeper {
         config: &WatchConfig,
         nodes: Nodes,
         metrics: Arc<Metrics>,
-        shown: Shown,
+        shown: PageNews,
     ) -> Result<Keeper, StoreError> {
         if let Some(store) = &store {
             let held = store.open_counts()?;
@@ -295,8 +267,7 @@ impl Keeper {
         if first {
             self.metrics.told(finding, now());
         }
-        self.shown.put(finding, &self.nodes);
-        self.shown.news.send_modify(|news| *news += 1);
+        self.shown.told(|| stored(finding, &self.nodes));
         let written = sink.finding(finding, &self.nodes);
         let was_unwritten = std::mem::replace(&mut self.unwritten, written.is_err());
         match written {
@@ -366,7 +337,7 @@ fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Certainty, Node, Outcome, RowKey, Severity};
+    use crate::model::{Node, Outcome, RowKey, Severity};
     use crate::store::Acknowledgement;
     use rusqlite::Connection;
     use std::path::{Path, PathBuf};
@@ -399,30 +370,13 @@ mod tests {
 
     fn report(id: u128, outcome: Outcome, news: bool) -> Report {
         let finding = Finding {
-            id: FindingId(id),
-            kind: FindingKind::WriteConflict,
-            severity: Severity::Critical,
-            certainty: Certainty::Exact,
-            state: State::Open,
             settled: outcome == Outcome::Unknown,
             table: Some("t.x".to_owned()),
-            key: None,
-            index: None,
-            conflict: None,
             outcome: Some(outcome),
-            cause: None,
-            last_written: Vec::new(),
-            healed: None,
-            owner: None,
-            node: None,
-            reason: None,
-            detail: None,
-            count: 1,
-            transactions: Vec::new(),
             group: FindingId(7),
-            more: 0,
             first_seen: CommitTime::from_seconds(1),
             last_seen: CommitTime::from_seconds(2),
+            ..Finding::new(FindingId(id), FindingKind::WriteConflict, Severity::Critical)
         };
         Report { finding, news, first: news && outcome == Outcome::Pending }
     }
@@ -435,8 +389,7 @@ mod tests {
     fn keeper(path: Option<&Path>) -> Keeper {
         let metrics = Arc::new(Metrics::new(&nodes(), [].into_iter(), [].into_iter()).unwrap());
         let store = path.map(|path| Store::open(path).unwrap());
-        let shown = Shown { memory: None, news: watch::Sender::new(0) };
-        Keeper::new(store, &WatchConfig::default(), nodes(), metrics, shown).unwrap()
+        Keeper::new(store, &WatchConfig::default(), nodes(), metrics, PageNews::nowhere()).unwrap()
     }
 
     fn place() -> (TempDir, PathBuf) {

@@ -5,8 +5,8 @@ use super::{
     board::Board,
     filter::{Fate, Filter},
     judge::{Known, verifier},
-    keep::{Keeper, Shown},
-    pages::Pages,
+    keep::Keeper,
+    pages::{PageNews, Pages},
     survey::{self, Surveys},
     watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
@@ -201,7 +201,7 @@ impl Judge {
         facts: &[ServerFacts],
         filter: Filter,
         store: Option<Store>,
-        shown: Shown,
+        shown: PageNews,
     ) -> Result<Self, WatchError> {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(&nodes, reasons, event::kind_names());

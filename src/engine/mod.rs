@@ -57,9 +57,8 @@ pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
 pub use ownership::Ownership;
 
 use crate::model::{
-    BlindSpotReason, Certainty, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet,
-    GtidSource, NodeIndex, Nodes, Operation, Severity, State, Statement, TableId, Transaction,
-    TransactionRef,
+    BlindSpotReason, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet, GtidSource,
+    NodeIndex, Nodes, Operation, Severity, Statement, TableId, Transaction, TransactionRef,
 };
 use compare::Unseen;
 use definitions::Definitions;
@@ -526,30 +525,5 @@ impl Verifier {
 
 /// A settled, certain finding about nothing yet.
 fn blank(id: FindingId, kind: FindingKind, severity: Severity, when: CommitTime) -> Finding {
-    Finding {
-        id,
-        kind,
-        severity,
-        certainty: Certainty::Exact,
-        state: State::Open,
-        settled: true,
-        table: None,
-        key: None,
-        index: None,
-        cause: None,
-        last_written: Vec::new(),
-        healed: None,
-        conflict: None,
-        outcome: None,
-        owner: None,
-        node: None,
-        reason: None,
-        detail: None,
-        count: 1,
-        transactions: Vec::new(),
-        group: id,
-        more: 0,
-        first_seen: when,
-        last_seen: when,
-    }
+    Finding { settled: true, first_seen: when, last_seen: when, ..Finding::new(id, kind, severity) }
 }

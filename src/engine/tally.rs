@@ -2,8 +2,7 @@
 
 use super::{Report, id::IdHasher};
 use crate::model::{
-    BlindSpotReason, Certainty, CommitTime, Finding, FindingKind, NodeIndex, Severity, State,
-    TransactionRef,
+    BlindSpotReason, CommitTime, Finding, FindingKind, NodeIndex, Severity, TransactionRef,
 };
 use std::collections::BTreeMap;
 
@@ -73,29 +72,15 @@ fn describe(key: &TallyKey, when: CommitTime, transaction: Option<TransactionRef
         .text(&key.detail)
         .finish();
     Finding {
-        id,
-        kind: key.kind,
-        severity: key.severity,
-        certainty: Certainty::Exact,
-        state: State::Open,
-        settled: false,
         table: key.table.clone(),
-        key: None,
-        index: None,
-        cause: None,
-        last_written: Vec::new(),
-        healed: None,
-        conflict: None,
-        outcome: None,
-        owner: None,
         node: Some(key.node),
         reason: key.reason,
         detail: Some(key.detail.clone()),
         count: 0,
         transactions: transaction.into_iter().collect(),
         group: id,
-        more: 0,
         first_seen: when,
         last_seen: when,
+        ..Finding::new(id, key.kind, key.severity)
     }
 }

@@ -154,12 +154,9 @@ async fn explained(shared: &Shared, record: &Value) -> Result<Explained, Problem
 async fn show(shared: &Shared, kept: &Kept, mistake: Option<&str>) -> Result<Response, Problem> {
     let record = kept.told();
     let Explained { explanation, rows, repairs, commands } = explained(shared, &record).await?;
-    let nodes: Vec<String> =
-        shared.status.borrow().streams.iter().map(|of| of.node.clone()).collect();
     let parts = finding_page(&FindingPage {
         record: &record,
         explanation: &explanation,
-        nodes: &nodes,
         rows,
         repairs: &repairs,
         commands: &commands,

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Certainty, Coordinates, Finding, FindingId, FindingKind, Node, NodeIndex, Operation, RowChange,
-    RowState, Setting, Severity, State, Transaction,
+    Coordinates, Finding, FindingId, FindingKind, Node, NodeIndex, Operation, RowChange, RowState,
+    Setting, Severity, State, Transaction,
 };
 
 const A: NodeIndex = NodeIndex(0);
@@ -24,30 +24,12 @@ fn value(metrics: &Metrics, series: &str) -> f64 {
 
 fn finding(id: u128, kind: FindingKind, state: State) -> Finding {
     Finding {
-        id: FindingId(id),
-        kind,
-        severity: Severity::Critical,
-        certainty: Certainty::Exact,
         state,
-        settled: false,
         table: Some("t.x".to_owned()),
-        key: None,
-        index: None,
-        conflict: None,
-        outcome: None,
-        cause: None,
-        last_written: Vec::new(),
-        healed: None,
-        owner: None,
-        node: None,
-        reason: None,
-        detail: None,
-        count: 1,
-        transactions: Vec::new(),
         group: FindingId(7),
-        more: 0,
         first_seen: CommitTime::from_seconds(1),
         last_seen: CommitTime::from_seconds(2),
+        ..Finding::new(FindingId(id), kind, Severity::Critical)
     }
 }
 

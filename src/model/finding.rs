@@ -317,3 +317,36 @@ pub struct Finding {
     /// Commit time of the newest transaction it is about.
     pub last_seen: CommitTime,
 }
+
+impl Finding {
+    /// A finding that says no more than what it is: exact, open, a group of its own, about no table
+    /// and no transaction.
+    pub fn new(id: FindingId, kind: FindingKind, severity: Severity) -> Finding {
+        Finding {
+            id,
+            kind,
+            severity,
+            certainty: Certainty::Exact,
+            state: State::Open,
+            settled: false,
+            table: None,
+            key: None,
+            index: None,
+            conflict: None,
+            outcome: None,
+            cause: None,
+            last_written: Vec::new(),
+            healed: None,
+            owner: None,
+            node: None,
+            reason: None,
+            detail: None,
+            count: 1,
+            transactions: Vec::new(),
+            group: id,
+            more: 0,
+            first_seen: CommitTime::default(),
+            last_seen: CommitTime::default(),
+        }
+    }
+}

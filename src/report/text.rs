@@ -109,7 +109,7 @@ mod tests {
     use crate::{
         model::{
             Certainty, CommitTime, Coordinates, FindingId, Gtid, GtidSource, Node, NodeIndex,
-            Operation, State, Tag,
+            Operation, Tag,
         },
         report::terminal::{COLUMNS, columns},
     };
@@ -133,30 +133,13 @@ mod tests {
             coordinates: vec![Some(at.clone()), Some(at)],
         };
         Finding {
-            id: FindingId(1),
-            kind: FindingKind::MissingCopy,
-            severity: Severity::Warning,
             certainty: Certainty::Possible,
-            state: State::Open,
             settled: true,
-            table: None,
-            key: None,
-            index: None,
-            conflict: None,
-            outcome: None,
-            cause: None,
-            last_written: Vec::new(),
-            healed: None,
-            owner: None,
             node: Some(NodeIndex(0)),
-            reason: None,
             detail: Some(detail.to_owned()),
-            count: 1,
             transactions: vec![transaction],
             group: FindingId(1),
-            more: 0,
-            first_seen: CommitTime::default(),
-            last_seen: CommitTime::default(),
+            ..Finding::new(FindingId(1), FindingKind::MissingCopy, Severity::Warning)
         }
     }
 

@@ -9,30 +9,12 @@ use std::{cell::Cell, os::unix::fs::PermissionsExt};
 
 fn finding(id: u128, kind: FindingKind, severity: Severity, group: u128) -> Finding {
     Finding {
-        id: FindingId(id),
-        kind,
-        severity,
-        certainty: Certainty::Exact,
-        state: State::Open,
         settled: true,
         table: Some(format!("t.x{}", id % 600)),
-        key: None,
-        index: None,
-        conflict: None,
-        outcome: None,
-        cause: None,
-        last_written: Vec::new(),
-        healed: None,
-        owner: None,
-        node: None,
-        reason: None,
-        detail: None,
-        count: 1,
-        transactions: Vec::new(),
         group: FindingId(group),
-        more: 0,
         first_seen: CommitTime::from_seconds(1_795_456_879 + id as u32),
         last_seen: CommitTime::from_seconds(1_795_456_879 + id as u32),
+        ..Finding::new(FindingId(id), kind, severity)
     }
 }
 

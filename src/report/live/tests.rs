@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::{Certainty, Coordinates, Node, NodeIndex},
+    model::{Coordinates, Node, NodeIndex},
     report::{OriginState, Shown, StreamState},
 };
 use ratatui::{Terminal, backend::TestBackend, style::Color};
@@ -19,30 +19,13 @@ fn nodes() -> Nodes {
 
 fn finding(id: u128, kind: FindingKind, detail: &str) -> Finding {
     Finding {
-        id: FindingId(id),
-        kind,
-        severity: Severity::Critical,
-        certainty: Certainty::Exact,
-        state: State::Open,
         settled: true,
-        table: None,
-        key: None,
-        index: None,
-        conflict: None,
-        outcome: None,
-        cause: None,
-        last_written: Vec::new(),
-        healed: None,
-        owner: None,
         node: Some(NodeIndex(0)),
-        reason: None,
         detail: Some(detail.to_owned()),
-        count: 1,
-        transactions: Vec::new(),
         group: FindingId(1),
-        more: 0,
         first_seen: before(5),
         last_seen: before(5),
+        ..Finding::new(FindingId(id), kind, Severity::Critical)
     }
 }
 

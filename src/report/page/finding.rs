@@ -15,8 +15,6 @@ pub struct FindingPage<'a> {
     pub record: &'a Value,
     /// Its transactions, in the order of each stream.
     pub explanation: &'a Explanation,
-    /// Names of all nodes, in their order.
-    pub nodes: &'a [String],
     /// The rows, or why they are not here.
     pub rows: Rows,
     /// Scripts that repair it: for each node that could win. Empty where there is nothing to
