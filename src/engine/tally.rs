@@ -4,10 +4,11 @@ use super::{Report, id::IdHasher};
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingKind, NodeIndex, Severity, TransactionRef,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What one counted finding is about.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(super) struct TallyKey {
     pub(super) kind: FindingKind,
     pub(super) severity: Severity,
@@ -19,7 +20,7 @@ pub(super) struct TallyKey {
 }
 
 /// The counted findings, each told when it is first met and again at the end with its count.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Tally(BTreeMap<TallyKey, Finding>);
 
 /// Kinds of blind spots that are kept apart; what comes after is counted under the last reason.
