@@ -119,6 +119,7 @@ impl Seen {
                 assert!(self.transactions.is_empty(), "a transaction before the beginning");
             }
             LiveEvent::Item(FeedItem::Transaction(tx)) => self.transactions.push(*tx),
+            LiveEvent::Item(FeedItem::Standing { .. }) => {}
             LiveEvent::Item(FeedItem::Gap { detail, .. }) => panic!("a gap: {detail}"),
             LiveEvent::CaughtUp => self.caught_up += 1,
             LiveEvent::Disconnected { reason, error } => self.drops.push((reason, error)),
@@ -137,6 +138,7 @@ fn from_files(node: &str, directory: &Path) -> (GtidSet, Vec<Transaction>) {
         match item {
             FeedItem::Begin(set) => begin = Some(set),
             FeedItem::Transaction(tx) => transactions.push(*tx),
+            FeedItem::Standing { .. } => {}
             FeedItem::Gap { detail, .. } => panic!("a gap: {detail}"),
         }
         true

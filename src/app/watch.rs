@@ -5,15 +5,16 @@ use super::{
     board::Board,
     filter::{Fate, Filter},
     judge::{Known, verifier},
-    keep::Keeper,
-    pages::{PageNews, Pages},
+    keep::{Keeper, Standing},
+    memory::{self, Beginning, Place},
+    pages::Pages,
     survey::{self, Surveys},
     watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
 use crate::{
     binlog::event,
     config::{Config, Start},
-    engine::{Report, Verifier},
+    engine::{Remembered, Report, Verifier},
     feed::{
         FeedError, FeedItem,
         live::{
@@ -23,14 +24,18 @@ use crate::{
     },
     http::{self, Shared},
     metrics::Metrics,
-    model::{BlindSpotReason, CommitTime, Coordinates, Finding, GtidSet, NodeIndex, Nodes},
+    model::{
+        BlindSpotReason, CommitTime, Coordinates, Finding, Gtid, GtidSet, GtidSource, NodeIndex,
+        Nodes,
+    },
     report::Status,
     store::{Checkpoint, Store, StoreError},
 };
 use futures_util::FutureExt;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::poll_fn,
+    io::Write,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -42,7 +47,7 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore, mpsc},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// What a watch tells while it runs.
 pub trait WatchSink {
@@ -101,9 +106,14 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let known: Vec<Known> = config.nodes.iter().map(|_| Known::default()).collect();
     let options = live_options(&config, &known)?;
     let store = config.watch.store.as_deref().map(Store::open).transpose()?;
-    if store.is_none() {
-        info!("no watch.store in {}: nothing is remembered over a restart", config.origin);
-    }
+    let beginning = match &store {
+        Some(store) => Beginning::from_store(store, &config)?,
+        None => {
+            info!("no watch.store in {}: nothing is remembered over a restart", config.origin);
+            Beginning::first()
+        }
+    };
+    let options = watch_start::resumed(options, &beginning);
     let mut nodes = Vec::new();
     let mut facts = Vec::new();
     for ((of, options), known) in config.nodes.iter().zip(&options).zip(&known) {
@@ -120,9 +130,14 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     check_ids(&nodes, &config)?;
     let token = watch_start::token(&config)?;
     let pages = Pages::open(&config, token.as_ref())?;
-    let mut judge = Judge::new(&config, nodes, &facts, filter, store, pages.shown())?;
+    let Beginning { places, memory, forgot } = beginning;
+    let keeper = |nodes: &Nodes, metrics: &Arc<Metrics>| {
+        Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), pages.shown())
+    };
+    let mut judge = Judge::new(&config, nodes, &facts, filter, keeper, memory)?;
     judge.note_settings(&facts, sink);
-    let statuses = judge.follow_all(options, known);
+    let statuses = judge.follow_all(options, known, &places);
+    judge.note_forgotten(forgot.as_deref(), &places, sink);
     let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
     info!("status page at http://{address}/, metrics at http://{address}/metrics");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -132,7 +147,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
         _ = tokio::signal::ctrl_c() => info!("interrupted"),
         _ = terminate.recv() => info!("told to end"),
     }
-    judge.keeper.end(now(), judge.checkpoints(), sink);
+    judge.end(sink);
     Ok(())
 }
 
@@ -152,6 +167,10 @@ struct Input {
     at: Option<Coordinates>,
     /// Everything up to there.
     gtids: GtidSet,
+    /// MariaDB: the last GTID of each domain up to there.
+    heads: BTreeMap<u32, Gtid>,
+    /// MySQL: what was purged before the stream was begun.
+    purged: GtidSet,
 }
 
 impl Input {
@@ -165,6 +184,44 @@ impl Input {
         })
     }
 
+    /// A stream that has not begun, or goes on from a place.
+    fn new(
+        node: NodeIndex,
+        receive: mpsc::Receiver<LiveEvent>,
+        stale: Arc<Notify>,
+        place: Option<&Place>,
+    ) -> Input {
+        let point = place.map(|place| place.point.clone()).unwrap_or_default();
+        let mut input = Input {
+            node,
+            receive,
+            stale,
+            waiting: VecDeque::new(),
+            begun: false,
+            connected: false,
+            idle: false,
+            newest: place.map_or_else(CommitTime::default, |place| place.newest),
+            at: place.map(|place| place.at.clone()),
+            gtids: point.set,
+            heads: BTreeMap::new(),
+            purged: point.purged,
+        };
+        point.heads.iter().for_each(|head| input.comes_to(head));
+        input
+    }
+
+    /// Notes what it takes to go on after a transaction.
+    fn comes_to(&mut self, gtid: &Gtid) {
+        match gtid.source {
+            GtidSource::MariaDb { domain, .. } => {
+                self.heads.insert(domain, *gtid);
+                // Holes count as passed: they never come, and each would be a range of its own.
+                self.gtids.add_up_to(gtid);
+            }
+            GtidSource::MySql { .. } => drop(self.gtids.add(gtid)),
+        }
+    }
+
     fn checkpoint(&self, nodes: &Nodes) -> Option<Checkpoint> {
         let at = self.at.as_ref()?;
         Some(Checkpoint {
@@ -172,6 +229,8 @@ impl Input {
             file: at.file.to_string(),
             offset: at.end,
             gtid_set: self.gtids.to_string(),
+            heads: self.heads.values().map(Gtid::to_string).collect::<Vec<_>>().join(","),
+            purged: self.purged.to_string(),
             committed_at: self.newest.micros,
         })
     }
@@ -192,6 +251,8 @@ struct Judge {
     board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
     starts_now: bool,
+    /// The verifier remembers: its streams have begun.
+    goes_on: bool,
 }
 
 impl Judge {
@@ -200,8 +261,8 @@ impl Judge {
         nodes: Nodes,
         facts: &[ServerFacts],
         filter: Filter,
-        store: Option<Store>,
-        shown: PageNews,
+        keeper: impl FnOnce(&Nodes, &Arc<Metrics>) -> Result<Keeper, StoreError>,
+        memory: Option<Remembered>,
     ) -> Result<Self, WatchError> {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(&nodes, reasons, event::kind_names());
@@ -211,8 +272,9 @@ impl Judge {
             survey::note(&mut board, &metrics, node, facts);
         }
         Ok(Judge {
-            verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX))?,
-            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), shown)?,
+            goes_on: memory.is_some(),
+            verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX), memory)?,
+            keeper: keeper(&nodes, &metrics)?,
             nodes,
             inputs: Vec::new(),
             metrics,
@@ -231,6 +293,7 @@ impl Judge {
         &mut self,
         options: Vec<LiveOptions>,
         known: Vec<Known>,
+        places: &BTreeMap<String, Place>,
     ) -> Vec<Arc<StreamStatus>> {
         let mut statuses = Vec::new();
         for ((node, options), known) in self.nodes.indices().zip(options).zip(known) {
@@ -242,18 +305,13 @@ impl Judge {
             self.surveys.add(node, options.clone());
             tokio::spawn(follow(options, send, status.clone()));
             statuses.push(status);
-            self.inputs.push(Input {
-                node,
-                receive,
-                stale,
-                waiting: VecDeque::new(),
-                begun: false,
-                connected: false,
-                idle: false,
-                newest: CommitTime::default(),
-                at: None,
-                gtids: GtidSet::default(),
-            });
+            let place = places.get(&self.nodes[node].name);
+            let mut input = Input::new(node, receive, stale, place);
+            if self.goes_on {
+                input.begun = true;
+                self.board.begun(node);
+            }
+            self.inputs.push(input);
         }
         statuses
     }
@@ -296,6 +354,30 @@ impl Judge {
             if !facts.log_replica_updates {
                 self.verifier.without_copies(node, now, &mut self.reports);
             }
+        }
+        self.tell(sink);
+    }
+
+    /// Says what an earlier run knew, and this one does not.
+    fn note_forgotten(
+        &mut self,
+        why: Option<&str>,
+        places: &BTreeMap<String, Place>,
+        sink: &mut impl WatchSink,
+    ) {
+        let Some(why) = why else {
+            for (node, place) in places {
+                let at = &place.at;
+                info!(node, file = &*at.file, position = at.end, "goes on after a restart");
+            }
+            return;
+        };
+        warn!(
+            "what the last run remembered is not used: {why}. Streams go on where it had come to;              divergences that it left open are not followed any more"
+        );
+        for node in self.nodes.indices().filter(|node| places.contains_key(&self.nodes[*node].name))
+        {
+            self.verifier.forgot(node, now(), &mut self.reports);
         }
         self.tell(sink);
     }
@@ -346,6 +428,7 @@ impl Judge {
         };
         self.alive.look(&mut self.verifier, newest, &mut self.reports);
         if !self.reports.is_empty() {
+            self.keeper.must_remember();
             self.tell(sink);
         }
         self.surveys.look(&mut self.board, &self.metrics);
@@ -413,6 +496,8 @@ impl Judge {
                 (input.connected, input.idle) = (false, false);
                 self.board.disconnected(input.node, error.to_string());
             }
+            // The verifier has begun it in an earlier run.
+            LiveEvent::Item(FeedItem::Begin(_)) if input.begun => {}
             LiveEvent::Item(FeedItem::Begin(baseline)) => {
                 input.gtids = baseline.clone();
                 self.verifier.begin(input.node, baseline);
@@ -441,7 +526,7 @@ impl Judge {
                 self.board.shown(input.node, origin, &tx);
                 self.metrics.observe(input.node, origin, &tx, now());
                 if let Some(gtid) = &tx.gtid {
-                    input.gtids.add(gtid);
+                    input.comes_to(gtid);
                 }
                 input.at = Some(tx.coordinates);
                 self.keeper.moved();
@@ -450,6 +535,10 @@ impl Judge {
                 input.gtids.extend(&baseline);
                 let (node, newest) = (input.node, input.newest);
                 self.verifier.gap(node, &baseline, detail, newest, &mut self.reports);
+            }
+            Some(FeedItem::Standing { heads, purged }) => {
+                heads.iter().for_each(|head| input.comes_to(head));
+                input.purged = purged;
             }
             Some(FeedItem::Begin(_)) | None => {}
         }
@@ -481,11 +570,18 @@ impl Judge {
         self.reports = reports;
     }
 
-    /// Commits what waits to be told, with where the streams are, and tells it.
+    /// Commits what waits to be told, with what a restart goes on with, and tells it.
     fn keep(&mut self, sink: &mut impl WatchSink) {
-        let checkpoints = self.checkpoints();
-        self.keeper.commit(now(), checkpoints, sink);
+        let memory = |into: &mut dyn Write| memory::write(&self.verifier, into);
+        let standing = Standing { checkpoints: self.checkpoints(), memory: &memory };
+        self.keeper.commit(now(), standing, sink);
         self.board.store_fails(self.keeper.fails_since());
+    }
+
+    fn end(&mut self, sink: &mut impl WatchSink) {
+        let memory = |into: &mut dyn Write| memory::write(&self.verifier, into);
+        let standing = Standing { checkpoints: self.checkpoints(), memory: &memory };
+        self.keeper.end(now(), standing, sink);
     }
 
     /// Where each stream has been judged to.

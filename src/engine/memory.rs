@@ -4,8 +4,8 @@
 //! there, and the same transactions give the same findings, since nothing but the streams and the
 //! memory decides them. So the memory is whole. Rules and limits are not part of it.
 
-use super::{Ownership, Settings, Verifier};
-use crate::model::{Nodes, shared};
+use super::{Ownership, Report, Settings, Verifier};
+use crate::model::{BlindSpotReason, CommitTime, NodeIndex, Nodes, shared};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A verifier's memory on its way out.
@@ -32,6 +32,14 @@ impl<'de> Deserialize<'de> for Remembered {
 pub struct OtherNodes(pub Vec<String>);
 
 impl Verifier {
+    /// Says that an earlier run had come to where a stream goes on, and that what it remembered is
+    /// gone.
+    pub fn forgot(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
+        let detail = "the memory of an earlier run is gone: rows that differed then are not \
+                      followed, and what was on its way then is judged as at a first start";
+        self.blind_lightly(node, BlindSpotReason::Gap, None, detail, 1, when, out);
+    }
+
     /// All that is remembered, to be written down by any serializer.
     pub fn memory(&self) -> Memory<'_> {
         Memory(self)

@@ -155,7 +155,14 @@ impl Follower {
 
     async fn begin(&mut self, baseline: GtidSet) -> Result<(), End> {
         self.begun = true;
-        self.deliver(LiveEvent::Item(FeedItem::Begin(baseline))).await
+        self.deliver(LiveEvent::Item(FeedItem::Begin(baseline))).await?;
+        self.deliver_standing().await
+    }
+
+    async fn deliver_standing(&self) -> Result<(), End> {
+        let heads = self.delivered.positions.values().copied().collect();
+        let purged = self.delivered.purged.clone();
+        self.deliver(LiveEvent::Item(FeedItem::Standing { heads, purged })).await
     }
 
     async fn read(&mut self, stream: &mut BinlogStream) -> Result<std::convert::Infallible, End> {
@@ -259,7 +266,8 @@ impl Follower {
             return Ok(());
         }
         let detail = format!("before {}: the server did not send {missing}", self.place.file());
-        self.deliver(LiveEvent::Item(FeedItem::Gap { baseline: head, detail })).await
+        self.deliver(LiveEvent::Item(FeedItem::Gap { baseline: head, detail })).await?;
+        self.deliver_standing().await
     }
 
     async fn transaction(&mut self, transaction: Box<Transaction>) -> Result<(), End> {
@@ -285,7 +293,7 @@ impl Follower {
             return Ok(());
         }
         let reached = match &self.options.start {
-            LiveStart::Now => false,
+            LiveStart::Now | LiveStart::Resume(_) => false,
             LiveStart::Earliest => true,
             start => !is_before(start, self.place.file(), self.place.offset()),
         };

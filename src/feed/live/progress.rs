@@ -1,6 +1,6 @@
 //! What has been delivered of a stream: where it goes on, and what may not come twice.
 
-use super::LiveStart;
+use super::{LiveStart, ResumePoint};
 use crate::model::{Gtid, GtidSet, GtidSource, Transaction};
 use std::collections::BTreeMap;
 
@@ -26,6 +26,17 @@ impl Delivered {
         if self.set.is_none() {
             *self = Delivered::default();
         }
+    }
+
+    /// Goes on where an earlier run has come to.
+    pub(super) fn resume(&mut self, point: &ResumePoint) {
+        self.set = Some(point.set.clone());
+        self.purged = point.purged.clone();
+        let by_domain = point.heads.iter().filter_map(|gtid| match gtid.source {
+            GtidSource::MariaDb { domain, .. } => Some((domain, *gtid)),
+            GtidSource::MySql { .. } => None,
+        });
+        self.positions = by_domain.collect();
     }
 
     /// Takes a baseline.

@@ -40,6 +40,9 @@ impl Session<'_> {
         delivered: &mut Delivered,
     ) -> Result<Request, Failure> {
         delivered.restart();
+        if let (None, LiveStart::Resume(point)) = (&delivered.set, start) {
+            delivered.resume(point);
+        }
         if delivered.set.is_some() && mariadb {
             self.ensure_holds(delivered).await?;
         }
@@ -51,7 +54,7 @@ impl Session<'_> {
                     let executed = self.set_of("SELECT @@GLOBAL.gtid_executed").await?;
                     delivered.begin(executed);
                 }
-                LiveStart::Earliest | LiveStart::At { .. } => {
+                LiveStart::Earliest | LiveStart::At { .. } | LiveStart::Resume(_) => {
                     if !mariadb {
                         delivered.purged = self.set_of("SELECT @@GLOBAL.gtid_purged").await?;
                     }
