@@ -125,12 +125,17 @@ impl Keeper {
         self.remembers.must = self.store.is_some();
     }
 
+    /// Whether the next commit writes the memory.
+    pub(super) fn will_remember(&self) -> bool {
+        self.store.is_some() && self.remembers.is_due()
+    }
+
     /// Since when commits fail; `None` while they work.
     pub(super) fn fails_since(&self) -> Option<CommitTime> {
         self.failing
     }
 
-    /// Takes a finding that is news or settled.
+    /// Takes a finding that is news, is settled, or has grown.
     pub(super) fn take(&mut self, report: Report, sink: &mut impl WatchSink) {
         if let Some(place) = self.places.get(&report.finding.id) {
             self.waiting[*place] = report;
@@ -443,6 +448,7 @@ mod tests {
             first.take(report, &mut told);
         }
         assert_eq!(value(&first, DIVERGENCES), 0.0, "not told yet");
+        first.moved();
         first.commit(now(), standing(checkpoint(9)), &mut told);
         let counts =
             |keeper: &Keeper| [DIVERGENCES, OF_TABLE, CONFLICTS].map(|of| value(keeper, of));
@@ -507,6 +513,7 @@ mod tests {
         first.take(report(1, Outcome::Pending, true), &mut told);
         assert_eq!(first.due(), Some(Duration::ZERO), "the first waits for nothing");
         assert_eq!(told.0, [""; 0]);
+        first.moved();
         first.commit(now(), standing(checkpoint(9)), &mut told);
         assert_eq!(told.0, ["1 open pending"]);
         assert_eq!(first.due(), None);
@@ -514,6 +521,7 @@ mod tests {
         assert!(first.due() > Some(Duration::ZERO), "the next one waits a little");
         first.take(report(2, Outcome::Stopped, true), &mut told);
         first.take(report(1, Outcome::Unknown, false), &mut told);
+        first.moved();
         first.end(now(), standing(checkpoint(10)), &mut told);
         assert_eq!(told.0[1..], ["2 open stopped", "1 open unknown"]);
         assert!(first.metrics.text().contains("twinlog_checkpoint_timestamp_seconds 5\n"));
@@ -535,7 +543,9 @@ mod tests {
         second.commit(now(), standing(Vec::new()), &mut told);
         assert_eq!(told.0[1..], ["2 acknowledged unknown"]);
         second.moved();
-        assert!(second.due() > Some(PACE), "a checkpoint alone is in no hurry");
+        second.commit(now(), standing(Vec::new()), &mut told);
+        second.moved();
+        assert!(second.due() > Some(PACE), "a memory alone is in no hurry");
     }
 
     #[test]

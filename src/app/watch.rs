@@ -560,7 +560,7 @@ impl Judge {
     fn sort_out(&mut self, sink: &mut impl WatchSink) {
         let mut reports = std::mem::take(&mut self.reports);
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        for report in reports.drain(..).filter(|report| report.news || report.finding.settled) {
+        for report in reports.drain(..) {
             match self.filter.fate(&report.finding, today) {
                 Fate::Told => self.keeper.take(report, sink),
                 Fate::Suppressed if report.news => self.metrics.suppressed(report.finding.kind),
@@ -572,13 +572,24 @@ impl Judge {
 
     /// Commits what waits to be told, with what a restart goes on with, and tells it.
     fn keep(&mut self, sink: &mut impl WatchSink) {
+        self.recount(sink);
         let memory = |into: &mut dyn Write| memory::write(&self.verifier, into);
         let standing = Standing { checkpoints: self.checkpoints(), memory: &memory };
         self.keeper.commit(now(), standing, sink);
         self.board.store_fails(self.keeper.fails_since());
     }
 
+    /// Takes what is counted as it stands now, together with the memory: a count without it would
+    /// be told again, and smaller.
+    fn recount(&mut self, sink: &mut impl WatchSink) {
+        if self.keeper.will_remember() {
+            self.verifier.recount(&mut self.reports);
+            self.sort_out(sink);
+        }
+    }
+
     fn end(&mut self, sink: &mut impl WatchSink) {
+        self.recount(sink);
         let memory = |into: &mut dyn Write| memory::write(&self.verifier, into);
         let standing = Standing { checkpoints: self.checkpoints(), memory: &memory };
         self.keeper.end(now(), standing, sink);

@@ -368,6 +368,11 @@ impl Verifier {
         self.blind(node, BlindSpotReason::Gap, None, detail, 1, when, out);
     }
 
+    /// Reports what is counted, where the count has grown since it was reported last: no news.
+    pub fn recount(&mut self, out: &mut Vec<Report>) {
+        self.tally.recount(out);
+    }
+
     /// The end of all streams: settles what is left, as it stands.
     pub fn finish(&mut self, out: &mut Vec<Report>) {
         let is_silent = |s: &Stream| s.begun && !s.cut && s.copies == 0 && s.copies_due > 0;
