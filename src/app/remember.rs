@@ -1,7 +1,7 @@
 //! When the memory is written: often while it is small, seldom while it is big.
 //!
-//! A restart reads again what came since the memory was written last, so nothing is lost by waiting,
-//! and a disk beside production has better things to do.
+//! A restart reads again what came since the memory was written last, so nothing is lost by
+//! waiting, and a disk beside production has better things to do.
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -373,7 +373,8 @@ impl Judge {
             return;
         };
         warn!(
-            "what the last run remembered is not used: {why}. Streams go on where it had come to;              divergences that it left open are not followed any more"
+            "what the last run remembered is not used: {why}. Streams go on where it had come to; \
+             divergences that it left open are not followed any more"
         );
         for node in self.nodes.indices().filter(|node| places.contains_key(&self.nodes[*node].name))
         {
