@@ -446,10 +446,12 @@ impl Judge {
                 input.at = Some(tx.coordinates);
                 self.keeper.moved();
             }
-            Some(FeedItem::Gap { baseline, detail }) => {
-                input.gtids.extend(&baseline);
+            Some(FeedItem::Gap { missing, detail }) => {
                 let (node, newest) = (input.node, input.newest);
-                self.verifier.gap(node, &baseline, detail, newest, &mut self.reports);
+                error!(node = self.nodes[node].name, "not judged: {detail}");
+                input.gtids.extend(&missing);
+                self.metrics.gap(node);
+                self.verifier.gap(node, &missing, detail, newest, &mut self.reports);
             }
             Some(FeedItem::Begin(_)) | None => {}
         }

@@ -32,6 +32,7 @@ mod compare;
 mod coverage;
 mod definitions;
 mod divergence;
+mod gap;
 mod handover;
 mod id;
 mod intake;
@@ -60,7 +61,6 @@ use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet, GtidSource,
     NodeIndex, Nodes, Operation, Severity, Statement, TableId, Transaction, TransactionRef,
 };
-use compare::Unseen;
 use definitions::Definitions;
 use handover::RecentCopies;
 use ledger::Ledger;
@@ -68,7 +68,6 @@ use missing::Overdue;
 use open::{OpenId, OpenTable};
 use pending::Pending;
 use sequences::Sequences;
-use shown::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
 use tally::{Tally, TallyKey};
@@ -311,45 +310,6 @@ impl Verifier {
         }
         self.judge_meetings(false, out);
         self.keep_bound(node, tx.committed_at, out);
-    }
-
-    /// A part of a node's stream is missing; the next transaction follows what `baseline` names.
-    ///
-    /// What the missing part has shown counts as shown, at an unknown place in it.
-    pub fn gap(
-        &mut self,
-        node: NodeIndex,
-        baseline: &GtidSet,
-        detail: String,
-        when: CommitTime,
-        out: &mut Vec<Report>,
-    ) {
-        let stream = &mut self.streams[node.at()];
-        let after = stream.ordinal;
-        stream.ordinal += 1;
-        stream.other_write = stream.ordinal;
-        let place = Place::between(after, stream.ordinal);
-        stream.baseline.extend(baseline);
-        for behind in &mut stream.behind {
-            *behind = behind.minus(baseline);
-        }
-        let hidden: Vec<OpenId> = self
-            .open
-            .ids()
-            .filter(|id| {
-                let open = self.open.get(*id);
-                open.origin != node
-                    && open.places[node.at()].is_none()
-                    && baseline.contains(&open.gtid)
-            })
-            .collect();
-        self.disturb_all();
-        for id in hidden {
-            self.enter_passed(id, node, place, Unseen::Unread);
-            self.set_place(id, node, place, None, out);
-        }
-        self.judge_meetings(false, out);
-        self.blind(node, BlindSpotReason::Gap, None, detail, 1, when, out);
     }
 
     /// The end of all streams: settles what is left, as it stands.

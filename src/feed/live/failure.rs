@@ -265,9 +265,9 @@ fn same_id_hint(options: &LiveOptions) -> String {
 fn dump_refused(options: &LiveOptions, message: &str) -> (DropReason, String) {
     let says = |text: &str| message.contains(text);
     if says("purged") || says("Could not find first log file") || says("too old") {
-        let hint = "what comes next is not on the server any more: scan a copy of the files if \
-                    there is one, and start this node anew; keep binlogs longer \
-                    (binlog_expire_logs_seconds)";
+        let hint = "what comes next is not on the server any more: the stream goes on with the \
+                    oldest file that is; scan a copy of the others if there is one, and keep \
+                    binlogs longer (binlog_expire_logs_seconds)";
         return (DropReason::Purged, hint.to_owned());
     }
     if says("more GTIDs than") || says("not in the master's binlog") || says("diverged") {

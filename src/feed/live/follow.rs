@@ -7,6 +7,7 @@ use super::{
     packet::{Arrival, Place, domain_heads, whole_event},
     preflight::{ensure_followable, ensure_same},
     progress::{Delivered, is_before},
+    request::Request,
 };
 use crate::{
     binlog::{
@@ -37,9 +38,11 @@ pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Why following ends: a connection failed, or nobody listens any more.
+/// Why reading ends: a connection failed, something else is to be asked for, or nobody listens
+/// any more.
 enum End {
     Failed(Failure),
+    Again,
     Unheard,
 }
 
@@ -55,9 +58,10 @@ impl From<Failure> for End {
 /// First [`FeedItem::Begin`], then every transaction after it, whole, in the log's order,
 /// each once: a connection that ends is made again, after 100 ms and up to 5 s, and the stream goes
 /// on after the last transaction delivered. What a server says differently after a reconnect is
-/// never papered over: files purged meanwhile ([`DropReason::Purged`]) and logs that
-/// were reset ([`DropReason::Behind`]) are reported, and asked for again, until someone
-/// starts this node anew.
+/// never papered over. Where it purged what comes next ([`DropReason::Purged`]), a
+/// [`FeedItem::Gap`] names what is missing, and the stream goes on with the oldest file that is
+/// left. Logs that were reset ([`DropReason::Behind`]) are reported, and asked for again, until
+/// someone starts this node anew.
 ///
 /// A receiver that does not receive makes the server wait; after ten minutes the server ends
 /// the connection, and it is made again when the receiver goes on.
@@ -74,6 +78,7 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         delivered: Delivered::default(),
         begun: false,
         headed: false,
+        purged: false,
         server: None,
         place: Place::default(),
         received: false,
@@ -83,7 +88,12 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
     loop {
         let end = follower.connect_and_read().await;
         follower.status.set_connected(false);
-        let End::Failed(Failure { reason, error }) = end else { return };
+        let Failure { reason, error } = match end {
+            End::Failed(failure) => failure,
+            End::Again => continue,
+            End::Unheard => return,
+        };
+        follower.purged = reason == DropReason::Purged && follower.begun;
         if std::mem::take(&mut follower.received) {
             delay = BACKOFF_MIN;
         }
@@ -108,6 +118,8 @@ struct Follower {
     begun: bool,
     /// This connection brought a file's head.
     headed: bool,
+    /// What comes next was purged: what is left is asked for.
+    purged: bool,
     /// Who answered first.
     server: Option<ServerFacts>,
     place: Place,
@@ -139,14 +151,34 @@ impl Follower {
             ensure_same(&options, before, &facts)?;
         }
         let mariadb = facts.is_mariadb;
+        // Without log_replica_updates, gtid_purged names what was applied and never logged.
+        let only = facts.server_uuid.filter(|_| !facts.log_replica_updates);
         self.server = Some(facts);
-        let request = session.plan(&options.start, mariadb, &mut self.delivered).await?;
+        let request = match self.purged {
+            true if mariadb => Request::File(String::new()),
+            true => {
+                let purged = session.purged().await?;
+                let missing = self.delivered.purge(&purged, only);
+                self.tell_purged(missing).await?;
+                session.plan(&options.start, mariadb, &mut self.delivered).await?
+            }
+            false => session.plan(&options.start, mariadb, &mut self.delivered).await?,
+        };
         if !self.begun
             && let Some(baseline) = self.delivered.set.clone()
         {
             self.begin(baseline).await?;
         }
         Ok(session.dump(&request, mariadb).await?)
+    }
+
+    /// Says what was purged before it was read.
+    async fn tell_purged(&self, missing: GtidSet) -> Result<(), End> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let detail = format!("the server purged {} before it was read", missing.spans());
+        self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await
     }
 
     async fn deliver(&self, event: LiveEvent) -> Result<(), End> {
@@ -250,6 +282,9 @@ impl Follower {
 
     async fn head(&mut self, head: GtidSet, bytes: &[u8]) -> Result<(), End> {
         self.headed = true;
+        if self.purged {
+            return self.oldest_head(&head, bytes).await;
+        }
         let is_list = Header::read(bytes).is_ok_and(|header| header.kind == kind::GTID_LIST);
         let missing = self.delivered.head(&head);
         if is_list && (!self.begun || !missing.is_empty()) {
@@ -258,8 +293,20 @@ impl Follower {
         if missing.is_empty() {
             return Ok(());
         }
-        let detail = format!("before {}: the server did not send {missing}", self.place.file());
-        self.deliver(LiveEvent::Item(FeedItem::Gap { baseline: head, detail })).await
+        let file = self.place.file();
+        let detail = format!("before {file}: the server did not send {}", missing.spans());
+        self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await
+    }
+
+    /// The head of the oldest file that a MariaDB server has left: what it names was purged, and
+    /// the rest is asked for by GTID, so that nothing comes twice.
+    async fn oldest_head(&mut self, head: &GtidSet, bytes: &[u8]) -> Result<(), End> {
+        self.purged = false;
+        let before = self.delivered.set.clone().unwrap_or_default();
+        let missing = self.delivered.head(head);
+        self.delivered.move_to(&domain_heads(bytes), &before);
+        self.tell_purged(missing).await?;
+        Err(End::Again)
     }
 
     async fn transaction(&mut self, transaction: Box<Transaction>) -> Result<(), End> {

@@ -53,7 +53,7 @@ impl Session<'_> {
                 }
                 LiveStart::Earliest | LiveStart::At { .. } => {
                     if !mariadb {
-                        delivered.purged = self.set_of("SELECT @@GLOBAL.gtid_purged").await?;
+                        delivered.purged = self.purged().await?;
                     }
                     return Ok(Request::File(match start {
                         LiveStart::At { file, .. } => file.clone(),
@@ -123,6 +123,11 @@ impl Session<'_> {
                 Err(Failure::new(self.options, DropReason::Behind, problem, BEHIND_HINT))
             }
         }
+    }
+
+    /// What a MySQL server does not have any more.
+    pub(super) async fn purged(&mut self) -> Result<GtidSet, Failure> {
+        self.set_of("SELECT @@GLOBAL.gtid_purged").await
     }
 
     async fn set_of(&mut self, statement: &str) -> Result<GtidSet, Failure> {
