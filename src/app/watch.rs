@@ -81,7 +81,7 @@ pub enum WatchError {
 /// with the same id.
 const EXPLAINED_AT_ONCE: usize = 1;
 /// Transactions of one stream that may wait for the judge.
-const WAITING_MAX: usize = 64;
+pub(super) const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
 /// No finding depends on it: it only keeps the streams in step, and so what is held small.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -137,21 +137,28 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
 }
 
 /// One node's stream, at the judge.
-struct Input {
-    node: NodeIndex,
-    receive: mpsc::Receiver<LiveEvent>,
+pub(super) struct Input {
+    pub(super) node: NodeIndex,
+    pub(super) receive: mpsc::Receiver<LiveEvent>,
+    /// How its server is followed.
+    pub(super) options: LiveOptions,
+    pub(super) status: Arc<StreamStatus>,
     /// What is known of the server's tables is not what its log shows.
     stale: Arc<Notify>,
     waiting: VecDeque<FeedItem>,
-    begun: bool,
-    connected: bool,
+    pub(super) begun: bool,
+    /// It begins anew: what had been judged of it before.
+    pub(super) anew: Option<GtidSet>,
+    /// Another server answers in its place.
+    pub(super) replaced: bool,
+    pub(super) connected: bool,
     /// The server has said that it has nothing more to send for now.
-    idle: bool,
-    newest: CommitTime,
+    pub(super) idle: bool,
+    pub(super) newest: CommitTime,
     /// The last transaction judged.
     at: Option<Coordinates>,
     /// Everything up to there.
-    gtids: GtidSet,
+    pub(super) gtids: GtidSet,
 }
 
 impl Input {
@@ -178,20 +185,20 @@ impl Input {
 }
 
 /// The verifier, and what it is fed from and tells to.
-struct Judge {
-    verifier: Verifier,
-    nodes: Nodes,
-    inputs: Vec<Input>,
-    metrics: Arc<Metrics>,
+pub(super) struct Judge {
+    pub(super) verifier: Verifier,
+    pub(super) nodes: Nodes,
+    pub(super) inputs: Vec<Input>,
+    pub(super) metrics: Arc<Metrics>,
     ready: Arc<AtomicBool>,
     filter: Filter,
     keeper: Keeper,
-    reports: Vec<Report>,
+    pub(super) reports: Vec<Report>,
     alive: Alive,
     surveys: Surveys,
-    board: Board,
+    pub(super) board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
-    starts_now: bool,
+    pub(super) starts_now: bool,
 }
 
 impl Judge {
@@ -240,11 +247,15 @@ impl Judge {
             tokio::spawn(keep_known(options.clone(), known, stale.clone()));
             self.alive.add(node, options.clone());
             self.surveys.add(node, options.clone());
-            tokio::spawn(follow(options, send, status.clone()));
-            statuses.push(status);
+            tokio::spawn(follow(options.clone(), send, status.clone()));
+            statuses.push(status.clone());
             self.inputs.push(Input {
                 node,
                 receive,
+                options,
+                status,
+                anew: None,
+                replaced: false,
                 stale,
                 waiting: VecDeque::new(),
                 begun: false,
@@ -399,7 +410,7 @@ impl Judge {
         match event {
             LiveEvent::Connected { file, position } => {
                 info!(node = name, file, position, "following");
-                input.connected = true;
+                (input.connected, input.replaced) = (true, false);
                 self.board.connected(input.node);
             }
             LiveEvent::CaughtUp => {
@@ -412,20 +423,29 @@ impl Judge {
                 self.metrics.disconnected(input.node, reason.as_str());
                 (input.connected, input.idle) = (false, false);
                 self.board.disconnected(input.node, error.to_string());
-            }
-            LiveEvent::Item(FeedItem::Begin(baseline)) => {
-                input.gtids = baseline.clone();
-                self.verifier.begin(input.node, baseline);
-                if self.starts_now {
-                    self.verifier.baseline_is_whole(input.node);
+                if reason == DropReason::Replaced {
+                    self.replaced(at);
                 }
-                input.begun = true;
-                self.board.begun(input.node);
             }
+            LiveEvent::Changed(facts) => self.changed(at, &facts),
+            LiveEvent::Lost => self.lost(at),
+            LiveEvent::Item(FeedItem::Begin(baseline)) => self.begin(at, baseline),
             LiveEvent::Item(item) => input.waiting.push_back(item),
         }
         let ready = self.inputs.iter().all(|input| input.begun && input.connected);
         self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    fn begin(&mut self, at: usize, baseline: GtidSet) {
+        self.begun_anew(at, &baseline);
+        let input = &mut self.inputs[at];
+        input.gtids = baseline.clone();
+        self.verifier.begin(input.node, baseline);
+        if self.starts_now {
+            self.verifier.baseline_is_whole(input.node);
+        }
+        input.begun = true;
+        self.board.begun(input.node);
     }
 
     fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
@@ -440,8 +460,10 @@ impl Judge {
                 let origin = self.nodes.by_server_id(tx.server_id);
                 self.board.shown(input.node, origin, &tx);
                 self.metrics.observe(input.node, origin, &tx, now());
-                if let Some(gtid) = &tx.gtid {
-                    input.gtids.add(gtid);
+                match &tx.gtid {
+                    Some(gtid) if gtid.source.is_ordered() => input.gtids.add_up_to(gtid),
+                    Some(gtid) => _ = input.gtids.add(gtid),
+                    None => {}
                 }
                 input.at = Some(tx.coordinates);
                 self.keeper.moved();

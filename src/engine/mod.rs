@@ -27,6 +27,7 @@
 //! The states tell only while nobody but the node's own originals wrote within the bounds: after
 //! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
+mod anew;
 mod common;
 mod compare;
 mod coverage;
@@ -277,6 +278,11 @@ impl Verifier {
         };
         let source = self.sources.number(gtid.source);
         let seen = Seen { node, origin, gtid, source, ordinal };
+        if origin != node && self.streams[node.at()].is_old(&gtid) {
+            self.disturb_rows(tx);
+            self.streams[node.at()].other_write = ordinal;
+            return;
+        }
         // An empty MySQL transaction under the node's own server id is its own, or one that an
         // operator injected to skip another node's. Which one it is tells whether the stream has
         // originals of that source.

@@ -15,6 +15,8 @@ pub(super) struct Stream {
     /// What its node had logged (or, live, applied) before the stream began, and what lies in
     /// gaps of it.
     pub(super) baseline: GtidSet,
+    /// Copies of an old history that may still come: see `anew`.
+    pub(super) old: GtidSet,
     /// Parts of it that are missing.
     pub(super) gaps: Vec<Gap>,
     /// The baseline names all that was applied, not only what was logged.
@@ -61,6 +63,7 @@ impl Stream {
             cut: false,
             copies_are_logged: true,
             baseline: GtidSet::default(),
+            old: GtidSet::default(),
             gaps: Vec::new(),
             ordinal: 0,
             copies: 0,

@@ -4,6 +4,7 @@ use super::{
     LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus,
     connect::Session,
     failure::{DropReason, Failure, Stage},
+    history::History,
     packet::{Arrival, Place, domain_heads, whole_event},
     preflight::{ensure_followable, ensure_same},
     progress::{Delivered, is_before},
@@ -35,6 +36,14 @@ pub(super) const SILENCE_SECONDS: u64 = 10;
 /// Seconds a server has to find where the stream begins; it may have to look into many files.
 pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
 
+/// Heartbeats, one a second, after which it is looked whether the server's log is still the one
+/// that was read: a connection does not show that it was reset.
+const HEARTBEATS_QUIET: u32 = 15;
+
+/// How often a server may lack what it had sent before its log counts as lost. It can be sent
+/// before it is committed there: with a semisynchronous replica that does not answer, ten seconds.
+const BEHIND_TRIES: u32 = 8;
+
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -52,7 +61,7 @@ impl From<Failure> for End {
     }
 }
 
-/// Follows a server's stream until the receiver is dropped.
+/// Follows a server's stream until the receiver is dropped, or its log is another one.
 ///
 /// # Output
 /// First [`FeedItem::Begin`], then every transaction after it, whole, in the log's order,
@@ -60,8 +69,8 @@ impl From<Failure> for End {
 /// on after the last transaction delivered. What a server says differently after a reconnect is
 /// never papered over. Where it purged what comes next ([`DropReason::Purged`]), a
 /// [`FeedItem::Gap`] names what is missing, and the stream goes on with the oldest file that is
-/// left. Logs that were reset ([`DropReason::Behind`]) are reported, and asked for again, until
-/// someone starts this node anew.
+/// left. Where its log is not the one that was read ([`DropReason::Reset`], or for ten seconds
+/// [`DropReason::Behind`]), it ends with [`LiveEvent::Lost`].
 ///
 /// A receiver that does not receive makes the server wait; after ten minutes the server ends
 /// the connection, and it is made again when the receiver goes on.
@@ -79,12 +88,13 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         begun: false,
         headed: false,
         purged: false,
+        quiet: 0,
         server: None,
         place: Place::default(),
         received: false,
         bytes: Vec::new(),
     };
-    let mut delay = BACKOFF_MIN;
+    let (mut delay, mut behind) = (BACKOFF_MIN, 0);
     loop {
         let end = follower.connect_and_read().await;
         follower.status.set_connected(false);
@@ -94,10 +104,17 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
             End::Unheard => return,
         };
         follower.purged = reason == DropReason::Purged && follower.begun;
+        behind = if reason == DropReason::Behind { behind + 1 } else { 0 };
+        let lost = reason == DropReason::Reset || behind >= BEHIND_TRIES;
         if std::mem::take(&mut follower.received) {
             delay = BACKOFF_MIN;
         }
         if follower.deliver(LiveEvent::Disconnected { reason, error }).await.is_err() {
+            return;
+        }
+        if lost && follower.begun {
+            // Nobody may listen any more; then it ends all the same.
+            let _ = follower.deliver(LiveEvent::Lost).await;
             return;
         }
         tokio::select! {
@@ -120,6 +137,8 @@ struct Follower {
     headed: bool,
     /// What comes next was purged: what is left is asked for.
     purged: bool,
+    /// Heartbeats since the last event.
+    quiet: u32,
     /// Who answered first.
     server: Option<ServerFacts>,
     place: Place,
@@ -147,8 +166,17 @@ impl Follower {
         let mut session = Session::open(&options).await?;
         let facts = session.facts().await?;
         ensure_followable(&options, &facts)?;
-        if let Some(before) = &self.server {
-            ensure_same(&options, before, &facts)?;
+        if let Some(before) = self.server.take_if(|before| *before != facts) {
+            self.server = Some(before.clone());
+            ensure_same(&options, &before, &facts)?;
+            if before.server_uuid != facts.server_uuid {
+                // Its files are others, too.
+                (self.delivered.mark, self.place) = (None, Place::default());
+            }
+            self.deliver(LiveEvent::Changed(Box::new(facts.clone()))).await?;
+        }
+        if self.begun {
+            session.ensure_history(&self.history()).await?;
         }
         let mariadb = facts.is_mariadb;
         // Without log_replica_updates, gtid_purged names what was applied and never logged.
@@ -170,6 +198,22 @@ impl Follower {
             self.begin(baseline).await?;
         }
         Ok(session.dump(&request, mariadb).await?)
+    }
+
+    fn history(&self) -> History<'_> {
+        let (file, offset) = (self.place.file(), self.place.offset());
+        History { file, offset, mark: self.delivered.mark.as_ref() }
+    }
+
+    /// Looks whether the server's log is still the one that was read, over a connection of its own;
+    /// where it cannot be asked, the stream itself will tell.
+    async fn look_back(&mut self) -> Result<(), End> {
+        self.quiet = 0;
+        let Ok(mut session) = Session::open(&self.options).await else { return Ok(()) };
+        match session.ensure_history(&self.history()).await {
+            Err(failure) if failure.reason == DropReason::Reset => Err(failure.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Says what was purged before it was read.
@@ -239,6 +283,10 @@ impl Follower {
             Arrival::Ignore => return Ok(()),
             Arrival::Heartbeat(caught_up) => {
                 self.received = true;
+                self.quiet += 1;
+                if self.quiet >= HEARTBEATS_QUIET {
+                    self.look_back().await?;
+                }
                 return match caught_up {
                     true => self.deliver(LiveEvent::CaughtUp).await,
                     false => Ok(()),
@@ -247,7 +295,7 @@ impl Follower {
             Arrival::Enter(file, offset) => return self.enter(&file, offset).await,
             Arrival::Logged(offset) => offset,
         };
-        self.received = true;
+        (self.received, self.quiet) = (true, 0);
         let progress = self
             .reader
             .event(bytes, offset)

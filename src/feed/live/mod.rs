@@ -8,6 +8,7 @@ mod connect;
 mod evidence;
 mod failure;
 mod follow;
+mod history;
 mod packet;
 mod preflight;
 mod progress;
@@ -81,6 +82,11 @@ pub enum LiveEvent {
     Item(FeedItem),
     /// The server has nothing more to send. Told again every second while that is so.
     CaughtUp,
+    /// The server answers, and says something else of itself than before.
+    Changed(Box<ServerFacts>),
+    /// The server's log is another one than was read, and will not come back: nothing more comes
+    /// of this stream. It can be begun anew.
+    Lost,
     /// The connection has ended or could not be made; the next attempt follows by itself.
     Disconnected {
         /// Why, for a metric.

@@ -1,6 +1,6 @@
 //! What has been delivered of a stream: where it goes on, and what may not come twice.
 
-use super::LiveStart;
+use super::{LiveStart, history::Mark};
 use crate::model::{Gtid, GtidSet, GtidSource, Transaction};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ pub(super) struct Delivered {
     /// MariaDB: per domain, the last GTID delivered or in the baseline. A position cannot be
     /// derived from the set, since which server was the last in a domain is not in there.
     pub(super) positions: BTreeMap<u32, Gtid>,
+    /// The last transaction delivered.
+    pub(super) mark: Option<Mark>,
     /// The baseline as far as it is known, before it can be delivered.
     gathering: GtidSet,
 }
@@ -96,6 +98,8 @@ impl Delivered {
     /// Takes a transaction; false when it was delivered before.
     pub(super) fn transaction(&mut self, transaction: &Transaction) -> bool {
         let Some(gtid) = &transaction.gtid else { return true };
+        let at = &transaction.coordinates;
+        self.mark = Some(Mark { file: at.file.clone(), start: at.start, gtid: *gtid });
         self.moved_to(gtid);
         add(self.set.get_or_insert_default(), gtid)
     }

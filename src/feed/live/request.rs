@@ -40,8 +40,11 @@ impl Session<'_> {
         delivered: &mut Delivered,
     ) -> Result<Request, Failure> {
         delivered.restart();
-        if delivered.set.is_some() && mariadb {
-            self.ensure_holds(delivered).await?;
+        if delivered.set.is_some() {
+            match mariadb {
+                true => self.ensure_holds(delivered).await?,
+                false => self.ensure_executed(delivered).await?,
+            }
         }
         if delivered.set.is_none() {
             match start {
@@ -123,6 +126,18 @@ impl Session<'_> {
                 Err(Failure::new(self.options, DropReason::Behind, problem, BEHIND_HINT))
             }
         }
+    }
+
+    /// The same of a MySQL server. It refuses a replica that has more of its own numbers, not one
+    /// that has more of others'.
+    async fn ensure_executed(&mut self, delivered: &Delivered) -> Result<(), Failure> {
+        let executed = self.set_of("SELECT @@GLOBAL.gtid_executed").await?;
+        let lost = delivered.set.as_ref().map_or_else(GtidSet::default, |set| set.minus(&executed));
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let problem = format!("the server had {lost}, and now has not");
+        Err(Failure::new(self.options, DropReason::Behind, problem, BEHIND_HINT))
     }
 
     /// What a MySQL server does not have any more.
