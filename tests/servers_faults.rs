@@ -175,6 +175,20 @@ impl Bench {
         });
     }
 
+    /// Shuts the masters down and starts them with these options for b.
+    fn restart_with(&mut self, options: &[&str]) {
+        self.lab.stop();
+        self.lab.restart_with("b", options);
+        self.reach();
+    }
+
+    /// The masters have been started again, perhaps at other ports.
+    fn reach(&self) {
+        for (proxy, node) in self.proxies.iter().zip(["a", "b"]) {
+            proxy.to(self.lab.node(node).port);
+        }
+    }
+
     /// What a scan of the logs tells, as they are now.
     fn scan(&self) -> BTreeMap<String, Value> {
         let mut scan = Command::new(env!("CARGO_BIN_EXE_twinlog"));
@@ -348,10 +362,114 @@ fn crash(bench: &mut Bench) {
     });
     bench.lab.kill();
     bench.lab.restart();
-    for (proxy, node) in bench.proxies.iter().zip(["a", "b"]) {
-        proxy.to(bench.lab.node(node).port);
-    }
+    bench.reach();
     bench.until_told(keys);
     let keys = bench.clash(|_| ());
     bench.until_told(keys);
+}
+
+#[test]
+fn mariadb_what_is_lost_is_named() {
+    what_is_lost_is_named(Server::MariaDb);
+}
+
+#[test]
+fn mysql_what_is_lost_is_named() {
+    what_is_lost_is_named(Server::MySql);
+}
+
+fn what_is_lost_is_named(server: Server) {
+    let mut bench = Bench::start(server);
+    let keys = bench.clash(|_| ());
+    bench.until_told(keys);
+    purged(&mut bench);
+    silent(&mut bench);
+    reset(&mut bench);
+}
+
+/// Binlogs are purged while the stream is cut: the gap names what is lost, and all after it is
+/// judged.
+fn purged(bench: &mut Bench) {
+    bench.proxies[0].cut();
+    bench.until("cut", |bench| bench.metric("stream_connected{stream=\"a\"}") == 0.0);
+    let first = bench.lab.last_number("a") + 1;
+    let lost = bench.clash(|_| ());
+    let last = bench.lab.last_number("a");
+    bench.lab.sql("a", "FLUSH BINARY LOGS");
+    let newest = bench.lab.sql("a", "SHOW BINARY LOGS").lines().last().unwrap().to_owned();
+    let purge = format!("PURGE BINARY LOGS TO '{}'", newest.split('\t').next().unwrap());
+    bench.until("a purge", |bench| {
+        bench.lab.sql("a", &purge);
+        bench.lab.sql("a", "SHOW BINARY LOGS").lines().count() == 1
+    });
+    bench.proxies[0].pass();
+    bench.until("a gap", |bench| bench.metric("gaps_total{stream=\"a\"}") == 1.0);
+    let keys = bench.clash(|_| ());
+    bench.until_told(keys);
+    let gaps = bench.gaps("a");
+    let (from, to) = (bench.lab.gtid("a", first), bench.lab.gtid("a", last));
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    let own = match bench.lab.server() {
+        Server::MariaDb => format!("{from}..{last}"),
+        Server::MySql => format!("{from}-{last}"),
+    };
+    assert!(gaps[0].contains(&own), "{own}, to {to}: {gaps:?}");
+    assert!(lost.iter().all(|key| !bench.conflicts().contains(&u64::from(*key))));
+    assert_eq!(bench.gaps("b"), [""; 0]);
+    assert!(bench.log().contains("not judged: the server purged"));
+}
+
+/// A master is started without logging what it applies, and then with it again.
+fn silent(bench: &mut Bench) {
+    let name = match bench.lab.server() {
+        Server::MariaDb => "--log-slave-updates",
+        Server::MySql => "--log-replica-updates",
+    };
+    bench.restart_with(&[&format!("{name}=OFF")]);
+    bench.until("it is noted", |bench| {
+        let silent = |of: &&Value| of["reason"] == "no_copies" && of["node"] == "b";
+        bench.found().values().filter(silent).count() == 1
+    });
+    assert_eq!(bench.metric("check_ok{check=\"log_replica_updates\",stream=\"b\"}"), 0.0);
+    let gaps = bench.metric("gaps_total{stream=\"b\"}");
+    bench.restart_with(&[&format!("{name}=ON")]);
+    bench.until("it begins anew", |bench| {
+        bench.metric("gaps_total{stream=\"b\"}") > gaps
+            && bench.metric("check_ok{check=\"log_replica_updates\",stream=\"b\"}") == 1.0
+    });
+    let keys = bench.clash(|_| ());
+    bench.until_told(keys);
+}
+
+/// The logs of both masters are reset, with the same numbers again, while the watch is connected.
+fn reset(bench: &mut Bench) {
+    let lab = &bench.lab;
+    lab.stop_replication();
+    let gaps = ["a", "b"].map(|node| bench.metric(&format!("gaps_total{{stream=\"{node}\"}}")));
+    for node in ["a", "b"] {
+        match lab.server() {
+            Server::MariaDb => lab.sql(node, "RESET MASTER; SET GLOBAL gtid_slave_pos = ''"),
+            Server::MySql => lab.sql(node, "RESET REPLICA; RESET BINARY LOGS AND GTIDS"),
+        };
+    }
+    lab.start_replication();
+    bench.until("both begin anew", |bench| {
+        let is = ["a", "b"].map(|node| bench.metric(&format!("gaps_total{{stream=\"{node}\"}}")));
+        is.iter().zip(gaps).all(|(is, was)| *is > was)
+    });
+    let before = bench.conflicts().len();
+    let keys = bench.clash(|_| ());
+    bench.until_told(keys);
+    assert_eq!(bench.conflicts().len(), before + 2);
+    // The numbers are those of the first transactions of all, and nothing is taken for them.
+    let about = |of: &Value| of["key"]["id"].as_u64().is_some_and(|id| id >= u64::from(keys[0]));
+    let new = |mut found: BTreeMap<String, Value>| {
+        found.retain(|_, of| about(of) && !is_of_a_jump(of));
+        states(&found)
+    };
+    let scanned = new(bench.scan());
+    bench.until("what a scan tells", |bench| new(bench.found()) == scanned);
+    let told = bench.found();
+    let loops = told.values().filter(|of| of["kind"] == "replication_loop");
+    assert_eq!(loops.count(), 0, "{told:#?}");
 }

@@ -9,8 +9,12 @@ use crate::{
     feed::live::{LiveOptions, LiveStart, ServerFacts, follow},
     model::GtidSet,
 };
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
+
+/// How long a reader has to notice that nobody listens.
+const LET_GO_AFTER: Duration = Duration::from_millis(500);
 
 impl Judge {
     /// A server says something else of itself than before, after a restart most often.
@@ -67,15 +71,22 @@ impl Judge {
             if self.starts_now {
                 self.verifier.baseline_is_whole(input.node);
             }
-            self.verifier.passes_over(input.node, old.minus(&input.gtids));
+            let on_its_way = old.minus(&input.gtids).minus(&input.past);
+            self.verifier.passes_over(input.node, on_its_way);
         }
         let input = &mut self.inputs[at];
         let options = LiveOptions { start: LiveStart::Now, ..input.options.clone() };
         let (send, receive) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(follow(options, send, input.status.clone()));
+        let status = input.status.clone();
+        // One that is still connected ends first: a server has one reader of an id.
         input.receive = receive;
+        tokio::spawn(async {
+            tokio::time::sleep(LET_GO_AFTER).await;
+            follow(options, send, status).await;
+        });
         (input.begun, input.connected, input.idle) = (false, false, false);
         let judged = std::mem::take(&mut input.gtids);
+        input.past.extend(&judged);
         if begun {
             input.anew = Some(judged);
         }

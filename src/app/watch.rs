@@ -149,6 +149,8 @@ pub(super) struct Input {
     pub(super) begun: bool,
     /// It begins anew: what had been judged of it before.
     pub(super) anew: Option<GtidSet>,
+    /// What had been judged of all logs that it had before.
+    pub(super) past: GtidSet,
     /// Another server answers in its place.
     pub(super) replaced: bool,
     pub(super) connected: bool,
@@ -255,6 +257,7 @@ impl Judge {
                 options,
                 status,
                 anew: None,
+                past: GtidSet::default(),
                 replaced: false,
                 stale,
                 waiting: VecDeque::new(),
