@@ -396,7 +396,9 @@ fn writes_until_it_is_killed() {
         let checkpoint = Checkpoint {
             node: "a".to_owned(),
             file: "a-bin.000001".to_owned(),
+            start: 4,
             offset: number,
+            last: String::new(),
             gtid_set: String::new(),
             heads: String::new(),
             purged: String::new(),

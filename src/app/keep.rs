@@ -120,6 +120,12 @@ impl Keeper {
         self.remembers.moved = self.store.is_some();
     }
 
+    /// Says whether all streams have begun: before that there is nothing that a restart could go
+    /// on with.
+    pub(super) fn all_begun(&mut self, begun: bool) {
+        self.remembers.waits = !begun;
+    }
+
     /// Says that something was judged that no stream tells again: the next commit remembers it.
     pub(super) fn must_remember(&mut self) {
         self.remembers.must = self.store.is_some();
@@ -393,7 +399,9 @@ mod tests {
         vec![Checkpoint {
             node: "a".to_owned(),
             file,
+            start: 4,
             offset,
+            last: gtid_set.clone(),
             gtid_set,
             heads,
             purged,

@@ -35,7 +35,7 @@ pub(super) fn write(verifier: &Verifier, into: &mut dyn Write) -> io::Result<()>
 #[derive(Clone)]
 pub(super) struct Place {
     pub(super) point: ResumePoint,
-    /// The last transaction that was judged; its beginning is not known any more.
+    /// The last transaction that was judged.
     pub(super) at: Coordinates,
     pub(super) newest: CommitTime,
 }
@@ -98,21 +98,28 @@ fn read(parts: impl io::Read) -> anyhow::Result<Remembered> {
 /// `None` where the store holds what is no GTID: then the node begins anew.
 fn place(checkpoint: &Checkpoint) -> Option<Place> {
     let set = |text: &str| text.parse::<GtidSet>().ok();
-    let heads = set(&checkpoint.heads)?;
-    let heads = heads.iter().filter_map(|(source, ranges)| {
-        ranges.last().map(|(_, sequence)| Gtid { source: *source, sequence: *sequence })
-    });
+    let at = Coordinates {
+        file: checkpoint.file.as_str().into(),
+        start: checkpoint.start,
+        end: checkpoint.offset,
+    };
     Some(Place {
         point: ResumePoint {
             set: set(&checkpoint.gtid_set)?,
-            heads: heads.collect(),
+            heads: heads_of(&checkpoint.heads)?,
             purged: set(&checkpoint.purged)?,
+            last: heads_of(&checkpoint.last)?.pop().map(|gtid| (at.clone(), gtid)),
         },
-        at: Coordinates {
-            file: checkpoint.file.as_str().into(),
-            start: checkpoint.offset,
-            end: checkpoint.offset,
-        },
+        at,
         newest: CommitTime::from_micros(checkpoint.committed_at),
     })
+}
+
+/// The last GTID of each source in a text.
+fn heads_of(text: &str) -> Option<Vec<Gtid>> {
+    let set = text.parse::<GtidSet>().ok()?;
+    let heads = set.iter().filter_map(|(source, ranges)| {
+        ranges.last().map(|(_, sequence)| Gtid { source: *source, sequence: *sequence })
+    });
+    Some(heads.collect())
 }

@@ -1,6 +1,7 @@
 //! The commands, wired from the parts below.
 
 mod alive;
+mod anew;
 mod board;
 mod desk;
 pub mod explain;

@@ -21,6 +21,8 @@ pub(super) struct Remembers {
     pub(super) moved: bool,
     /// Something was judged since that no stream tells again.
     pub(super) must: bool,
+    /// Some stream has not begun: there is nothing yet that a restart could go on with.
+    pub(super) waits: bool,
     written_at: Instant,
     pace: Duration,
     size: u64,
@@ -30,15 +32,15 @@ impl Remembers {
     pub(super) fn new() -> Remembers {
         let now = Instant::now();
         let written_at = now.checked_sub(PACE).unwrap_or(now);
-        Remembers { moved: false, must: false, written_at, pace: PACE, size: 0 }
+        Remembers { moved: false, must: false, waits: false, written_at, pace: PACE, size: 0 }
     }
 
     /// How long until it shall be written; `None` while nothing has changed.
     pub(super) fn due(&self) -> Option<Duration> {
-        match (self.must, self.moved) {
-            (true, _) => Some(Duration::ZERO),
-            (_, true) => Some(self.pace.saturating_sub(self.written_at.elapsed())),
-            (_, false) => None,
+        match (self.waits, self.must, self.moved) {
+            (true, ..) | (_, false, false) => None,
+            (_, true, _) => Some(Duration::ZERO),
+            (_, _, true) => Some(self.pace.saturating_sub(self.written_at.elapsed())),
         }
     }
 

@@ -322,9 +322,9 @@ fn judge_all(
                 sink.transaction(input.node, &tx);
                 verifier.observe(input.node, &tx, reports);
             }
-            FeedItem::Gap { baseline, detail } => {
+            FeedItem::Gap { missing, detail } => {
                 input.missing.push(detail.clone());
-                verifier.gap(input.node, &baseline, detail, input.newest, reports);
+                verifier.gap(input.node, &missing, detail, input.newest, reports);
             }
         }
         total += bytes;

@@ -86,7 +86,7 @@ pub enum WatchError {
 /// with the same id.
 const EXPLAINED_AT_ONCE: usize = 1;
 /// Transactions of one stream that may wait for the judge.
-const WAITING_MAX: usize = 64;
+pub(super) const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
 /// No finding depends on it: it only keeps the streams in step, and so what is held small.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -152,25 +152,36 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
 }
 
 /// One node's stream, at the judge.
-struct Input {
-    node: NodeIndex,
-    receive: mpsc::Receiver<LiveEvent>,
+pub(super) struct Input {
+    pub(super) node: NodeIndex,
+    pub(super) receive: mpsc::Receiver<LiveEvent>,
+    /// How its server is followed.
+    pub(super) options: LiveOptions,
+    pub(super) status: Arc<StreamStatus>,
     /// What is known of the server's tables is not what its log shows.
     stale: Arc<Notify>,
     waiting: VecDeque<FeedItem>,
-    begun: bool,
-    connected: bool,
+    pub(super) begun: bool,
+    /// It begins anew: what had been judged of it before.
+    pub(super) anew: Option<GtidSet>,
+    /// What had been judged of all logs that it had before.
+    pub(super) past: GtidSet,
+    /// Another server answers in its place.
+    pub(super) replaced: bool,
+    pub(super) connected: bool,
     /// The server has said that it has nothing more to send for now.
-    idle: bool,
-    newest: CommitTime,
+    pub(super) idle: bool,
+    pub(super) newest: CommitTime,
     /// The last transaction judged.
     at: Option<Coordinates>,
     /// Everything up to there.
-    gtids: GtidSet,
+    pub(super) gtids: GtidSet,
     /// MariaDB: the last GTID of each domain up to there.
-    heads: BTreeMap<u32, Gtid>,
+    pub(super) heads: BTreeMap<u32, Gtid>,
     /// MySQL: what was purged before the stream was begun.
-    purged: GtidSet,
+    pub(super) purged: GtidSet,
+    /// The last transaction judged.
+    last: Option<Gtid>,
 }
 
 impl Input {
@@ -188,16 +199,21 @@ impl Input {
     fn new(
         node: NodeIndex,
         receive: mpsc::Receiver<LiveEvent>,
-        stale: Arc<Notify>,
+        (options, status, stale): (LiveOptions, Arc<StreamStatus>, Arc<Notify>),
         place: Option<&Place>,
     ) -> Input {
         let point = place.map(|place| place.point.clone()).unwrap_or_default();
         let mut input = Input {
             node,
             receive,
+            options,
+            status,
             stale,
             waiting: VecDeque::new(),
             begun: false,
+            anew: None,
+            past: GtidSet::default(),
+            replaced: false,
             connected: false,
             idle: false,
             newest: place.map_or_else(CommitTime::default, |place| place.newest),
@@ -205,13 +221,14 @@ impl Input {
             gtids: point.set,
             heads: BTreeMap::new(),
             purged: point.purged,
+            last: point.last.map(|(_, gtid)| gtid),
         };
         point.heads.iter().for_each(|head| input.comes_to(head));
         input
     }
 
     /// Notes what it takes to go on after a transaction.
-    fn comes_to(&mut self, gtid: &Gtid) {
+    pub(super) fn comes_to(&mut self, gtid: &Gtid) {
         match gtid.source {
             GtidSource::MariaDb { domain, .. } => {
                 self.heads.insert(domain, *gtid);
@@ -227,7 +244,9 @@ impl Input {
         Some(Checkpoint {
             node: nodes[self.node].name.clone(),
             file: at.file.to_string(),
+            start: at.start,
             offset: at.end,
+            last: self.last.map_or_else(String::new, |gtid| gtid.to_string()),
             gtid_set: self.gtids.to_string(),
             heads: self.heads.values().map(Gtid::to_string).collect::<Vec<_>>().join(","),
             purged: self.purged.to_string(),
@@ -237,20 +256,20 @@ impl Input {
 }
 
 /// The verifier, and what it is fed from and tells to.
-struct Judge {
-    verifier: Verifier,
-    nodes: Nodes,
-    inputs: Vec<Input>,
-    metrics: Arc<Metrics>,
+pub(super) struct Judge {
+    pub(super) verifier: Verifier,
+    pub(super) nodes: Nodes,
+    pub(super) inputs: Vec<Input>,
+    pub(super) metrics: Arc<Metrics>,
     ready: Arc<AtomicBool>,
     filter: Filter,
-    keeper: Keeper,
-    reports: Vec<Report>,
+    pub(super) keeper: Keeper,
+    pub(super) reports: Vec<Report>,
     alive: Alive,
     surveys: Surveys,
-    board: Board,
+    pub(super) board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
-    starts_now: bool,
+    pub(super) starts_now: bool,
     /// The verifier remembers: its streams have begun.
     goes_on: bool,
 }
@@ -303,15 +322,18 @@ impl Judge {
             tokio::spawn(keep_known(options.clone(), known, stale.clone()));
             self.alive.add(node, options.clone());
             self.surveys.add(node, options.clone());
-            tokio::spawn(follow(options, send, status.clone()));
-            statuses.push(status);
+            tokio::spawn(follow(options.clone(), send, status.clone()));
+            statuses.push(status.clone());
             let place = places.get(&self.nodes[node].name);
-            let mut input = Input::new(node, receive, stale, place);
-            if self.goes_on {
-                input.begun = true;
-                self.board.begun(node);
+            self.inputs.push(Input::new(node, receive, (options, status, stale), place));
+            match place {
+                Some(_) if self.goes_on => {
+                    self.inputs[node.at()].begun = true;
+                    self.board.begun(node);
+                }
+                Some(place) => self.begin(node.at(), place.point.set.clone()),
+                None => {}
             }
-            self.inputs.push(input);
         }
         statuses
     }
@@ -392,6 +414,7 @@ impl Judge {
             }
             self.look(sink);
             let all_begun = self.inputs.iter().all(|input| input.begun);
+            self.keeper.all_begun(all_begun);
             // A node that is down must not slow the others: it is behind in any case.
             let quiet = |input: &Input| input.waiting.is_empty() && input.connected && !input.idle;
             let in_step = !self.inputs.iter().any(quiet);
@@ -483,7 +506,7 @@ impl Judge {
         match event {
             LiveEvent::Connected { file, position } => {
                 info!(node = name, file, position, "following");
-                input.connected = true;
+                (input.connected, input.replaced) = (true, false);
                 self.board.connected(input.node);
             }
             LiveEvent::CaughtUp => {
@@ -496,22 +519,29 @@ impl Judge {
                 self.metrics.disconnected(input.node, reason.as_str());
                 (input.connected, input.idle) = (false, false);
                 self.board.disconnected(input.node, error.to_string());
-            }
-            // The verifier has begun it in an earlier run.
-            LiveEvent::Item(FeedItem::Begin(_)) if input.begun => {}
-            LiveEvent::Item(FeedItem::Begin(baseline)) => {
-                input.gtids = baseline.clone();
-                self.verifier.begin(input.node, baseline);
-                if self.starts_now {
-                    self.verifier.baseline_is_whole(input.node);
+                if reason == DropReason::Replaced {
+                    self.replaced(at);
                 }
-                input.begun = true;
-                self.board.begun(input.node);
             }
+            LiveEvent::Changed(facts) => self.changed(at, &facts),
+            LiveEvent::Lost => self.lost(at),
+            LiveEvent::Item(FeedItem::Begin(baseline)) => self.begin(at, baseline),
             LiveEvent::Item(item) => input.waiting.push_back(item),
         }
         let ready = self.inputs.iter().all(|input| input.begun && input.connected);
         self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    fn begin(&mut self, at: usize, baseline: GtidSet) {
+        self.begun_anew(at, &baseline);
+        let input = &mut self.inputs[at];
+        input.gtids = baseline.clone();
+        self.verifier.begin(input.node, baseline);
+        if self.starts_now {
+            self.verifier.baseline_is_whole(input.node);
+        }
+        input.begun = true;
+        self.board.begun(input.node);
     }
 
     fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
@@ -528,14 +558,17 @@ impl Judge {
                 self.metrics.observe(input.node, origin, &tx, now());
                 if let Some(gtid) = &tx.gtid {
                     input.comes_to(gtid);
+                    input.last = Some(*gtid);
                 }
                 input.at = Some(tx.coordinates);
                 self.keeper.moved();
             }
-            Some(FeedItem::Gap { baseline, detail }) => {
-                input.gtids.extend(&baseline);
+            Some(FeedItem::Gap { missing, detail }) => {
                 let (node, newest) = (input.node, input.newest);
-                self.verifier.gap(node, &baseline, detail, newest, &mut self.reports);
+                error!(node = self.nodes[node].name, "not judged: {detail}");
+                input.gtids.extend(&missing);
+                self.metrics.gap(node);
+                self.verifier.gap(node, &missing, detail, newest, &mut self.reports);
             }
             Some(FeedItem::Standing { heads, purged }) => {
                 heads.iter().for_each(|head| input.comes_to(head));

@@ -420,7 +420,11 @@ impl Verifier {
             for (at, stream) in self.streams.iter().enumerate() {
                 if stream.begun && stream.baseline.contains(&seen.gtid) {
                     steps[at] = Some(Step {
-                        position: (0, seen.ordinal),
+                        position: self.unread_position(
+                            NodeIndex(at as u8),
+                            &seen.gtid,
+                            seen.ordinal,
+                        ),
                         change: Some(change),
                         coordinates: None,
                         skipped: false,
@@ -428,7 +432,9 @@ impl Verifier {
                     });
                 }
             }
+            let in_gap = self.gap_of(seen.origin, &seen.gtid).is_some();
             let Some(entry) = self.ledger.get_mut(key) else { return };
+            entry.disturbed |= in_gap;
             entry.spelled(copy.key.spelling);
             let write = entry.write(Write {
                 gtid: seen.gtid,

@@ -46,6 +46,7 @@ impl Verifier {
         self.judge_handovers(seen, tx, out);
         self.add_touches(seen, id, tx, out);
         self.enter_original(seen, id, out);
+        self.enter_gaps(seen, id);
         self.judge_conflicts(seen, id, tx, out);
         self.judge_definitions(seen, id, tx, out);
         self.enter_emptying(seen, id, tx);
@@ -58,7 +59,7 @@ impl Verifier {
         let before = (stream.other_write, stream.is_behind());
         let id = self.open.insert(seen, tx, digest(tx), before);
         for (at, other) in self.streams.iter_mut().enumerate() {
-            if at == node.at() || !other.begun {
+            if at == node.at() || !other.begun || other.has_in_gap(&gtid) {
                 continue;
             }
             let other_node = NodeIndex(at as u8);
@@ -92,8 +93,10 @@ impl Verifier {
             self.streams[origin.at()].begun && self.streams[origin.at()].baseline.contains(&gtid);
         if before_start {
             self.enter_copy(seen, tx, None, out);
-            self.judge_late_copy(seen, tx, out);
-            self.judge_late_definitions(seen, tx, out);
+            if !self.streams[origin.at()].has_in_gap(&gtid) {
+                self.judge_late_copy(seen, tx, out);
+                self.judge_late_definitions(seen, tx, out);
+            }
         } else {
             self.streams[node.at()].comes_past_start_of(origin);
         }

@@ -27,11 +27,13 @@
 //! The states tell only while nobody but the node's own originals wrote within the bounds: after
 //! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
 
+mod anew;
 mod common;
 mod compare;
 mod coverage;
 mod definitions;
 mod divergence;
+mod gap;
 mod handover;
 mod id;
 mod intake;
@@ -62,7 +64,6 @@ use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet, GtidSource,
     NodeIndex, Nodes, Operation, Severity, Statement, TableId, Transaction, TransactionRef,
 };
-use compare::Unseen;
 use definitions::Definitions;
 use handover::RecentCopies;
 use ledger::Ledger;
@@ -71,7 +72,6 @@ use open::{OpenId, OpenTable};
 use pending::Pending;
 use sequences::Sequences;
 use serde::{Deserialize, Serialize};
-use shown::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
 use tally::{Tally, TallyKey};
@@ -294,6 +294,11 @@ impl Verifier {
         };
         let source = self.sources.number(gtid.source);
         let seen = Seen { node, origin, gtid, source, ordinal };
+        if origin != node && self.streams[node.at()].is_old(&gtid) {
+            self.disturb_rows(tx);
+            self.streams[node.at()].other_write = ordinal;
+            return;
+        }
         // An empty MySQL transaction under the node's own server id is its own, or one that an
         // operator injected to skip another node's. Which one it is tells whether the stream has
         // originals of that source.
@@ -327,45 +332,6 @@ impl Verifier {
         }
         self.judge_meetings(false, out);
         self.keep_bound(node, tx.committed_at, out);
-    }
-
-    /// A part of a node's stream is missing; the next transaction follows what `baseline` names.
-    ///
-    /// What the missing part has shown counts as shown, at an unknown place in it.
-    pub fn gap(
-        &mut self,
-        node: NodeIndex,
-        baseline: &GtidSet,
-        detail: String,
-        when: CommitTime,
-        out: &mut Vec<Report>,
-    ) {
-        let stream = &mut self.streams[node.at()];
-        let after = stream.ordinal;
-        stream.ordinal += 1;
-        stream.other_write = stream.ordinal;
-        let place = Place::between(after, stream.ordinal);
-        stream.baseline.extend(baseline);
-        for behind in &mut stream.behind {
-            *behind = behind.minus(baseline);
-        }
-        let hidden: Vec<OpenId> = self
-            .open
-            .ids()
-            .filter(|id| {
-                let open = self.open.get(*id);
-                open.origin != node
-                    && open.places[node.at()].is_none()
-                    && baseline.contains(&open.gtid)
-            })
-            .collect();
-        self.disturb_all();
-        for id in hidden {
-            self.enter_passed(id, node, place, Unseen::Unread);
-            self.set_place(id, node, place, None, out);
-        }
-        self.judge_meetings(false, out);
-        self.blind(node, BlindSpotReason::Gap, None, detail, 1, when, out);
     }
 
     /// Reports what is counted, where the count has grown since it was reported last: no news.

@@ -184,6 +184,17 @@ impl ShownLog {
         first.map_or((0, 0), |first| (1 + waiting.count() as u64, first))
     }
 
+    /// Forgets copies that wait for originals of these numbers, which will never come; returns
+    /// their numbers.
+    pub(super) fn forget_early_of(&mut self, is_of: impl Fn(u64) -> bool) -> Vec<u64> {
+        let gone: Vec<u64> = self.early.keys().copied().filter(|number| is_of(*number)).collect();
+        for copy in gone.iter().filter_map(|number| self.early.remove(number)) {
+            self.waiting.remove(&copy.ordinal);
+            self.below = self.below.max(copy.ordinal);
+        }
+        gone
+    }
+
     /// Forgets copies that wait for originals which will never come.
     pub(super) fn forget_early(&mut self) {
         self.early.clear();

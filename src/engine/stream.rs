@@ -1,6 +1,7 @@
 //! What the engine knows of one node's stream.
 
 use super::{
+    gap::Gap,
     handover::RecentCopies,
     shown::{DISORDER_MAX, ShownLog},
 };
@@ -13,8 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Stream {
     /// Whether the stream is read; set by `begin`.
     pub(super) begun: bool,
-    /// What its node had logged (or, live, applied) before the stream began.
+    /// What its node had logged (or, live, applied) before the stream began, and what lies in
+    /// gaps of it.
     pub(super) baseline: GtidSet,
+    /// Copies of an old history that may still come: see `anew`.
+    pub(super) old: GtidSet,
+    /// Parts of it that are missing.
+    pub(super) gaps: Vec<Gap>,
     /// The baseline names all that was applied, not only what was logged.
     pub(super) baseline_is_whole: bool,
     /// Reading it ended in an error, before its end.
@@ -59,6 +65,8 @@ impl Stream {
             cut: false,
             copies_are_logged: true,
             baseline: GtidSet::default(),
+            old: GtidSet::default(),
+            gaps: Vec::new(),
             ordinal: 0,
             copies: 0,
             copies_due: 0,
@@ -70,6 +78,11 @@ impl Stream {
             recent,
             loops: BTreeSet::new(),
         }
+    }
+
+    /// Whether a transaction was logged in a part that is missing.
+    pub(super) fn has_in_gap(&self, gtid: &Gtid) -> bool {
+        self.gaps.iter().any(|gap| gap.has(gtid))
     }
 
     /// Whether the stream has not come yet to where all others began.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 mod definitions;
 mod divergence;
+mod gap;
 mod missing;
 mod stopped;
 

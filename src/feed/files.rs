@@ -400,8 +400,9 @@ impl FileFeed {
                 Fit::First => [begin(self, baseline), None],
                 Fit::Continues => [None, None],
                 Fit::Missing(missing) => {
-                    let detail = format!("before {}: {missing} is in no file read", file.name);
-                    [Some(FeedItem::Gap { baseline, detail }), None]
+                    let detail =
+                        format!("before {}: {} is in no file read", file.name, missing.spans());
+                    [Some(FeedItem::Gap { missing, detail }), None]
                 }
                 Fit::Reset(gone) => {
                     let what = format!(

@@ -30,10 +30,10 @@ pub enum FeedItem {
     },
     /// A whole transaction.
     Transaction(Box<Transaction>),
-    /// Part of the stream is missing; what comes next follows this set.
+    /// Part of the stream is missing.
     Gap {
-        /// What the server had logged by then.
-        baseline: GtidSet,
+        /// What was logged in it.
+        missing: GtidSet,
         /// What is missing, for a person.
         detail: String,
     },

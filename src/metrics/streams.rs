@@ -29,6 +29,7 @@ pub(super) struct Stream {
     connected: IntGauge,
     /// By reason.
     reconnects: IntCounterVec,
+    gaps: IntCounter,
     oldest_file: IntGauge,
     newest_file: IntGauge,
     needed_file: IntGauge,
@@ -107,6 +108,7 @@ impl Read {
 struct Server {
     connected: IntGaugeVec,
     reconnects: IntCounterVec,
+    gaps: IntCounterVec,
     oldest_file: IntGaugeVec,
     newest_file: IntGaugeVec,
     needed_file: IntGaugeVec,
@@ -120,6 +122,8 @@ impl Server {
         let help = "Connections lost or refused, by reason";
         let reconnects =
             names::counters(r, "stream_reconnects_total", help, &["stream", "reason"])?;
+        let help = "Parts of the stream that cannot be read any more";
+        let gaps = names::counters(r, "gaps_total", help, &["stream"])?;
         let help = "Number of the oldest binlog file that the server has; 0 before it was asked";
         let oldest_file = names::int_gauges(r, "server_oldest_file_number", help, &["stream"])?;
         let help = "Number of the newest binlog file that the server has; 0 before it was asked";
@@ -128,7 +132,7 @@ impl Server {
         let needed_file = names::int_gauges(r, "needed_file_number", help, &["stream"])?;
         let help = "1 where the server's setting is as it has to be for its log to show all";
         let checks = names::int_gauges(r, "check_ok", help, &["stream", "check"])?;
-        Ok(Server { connected, reconnects, oldest_file, newest_file, needed_file, checks })
+        Ok(Server { connected, reconnects, gaps, oldest_file, newest_file, needed_file, checks })
     }
 }
 
@@ -160,6 +164,7 @@ pub(super) fn register(
             offset: read.offset.with_label_values(&[name]),
             connected: server.connected.with_label_values(&[name]),
             reconnects: server.reconnects.clone(),
+            gaps: server.gaps.with_label_values(&[name]),
             oldest_file: server.oldest_file.with_label_values(&[name]),
             newest_file: server.newest_file.with_label_values(&[name]),
             needed_file: server.needed_file.with_label_values(&[name]),
@@ -205,6 +210,11 @@ impl Metrics {
     pub fn disconnected(&self, stream: NodeIndex, reason: &str) {
         let stream = &self.streams[stream.at()];
         stream.reconnects.with_label_values(&[&stream.name, reason]).inc();
+    }
+
+    /// Counts a part of a stream that cannot be read any more.
+    pub fn gap(&self, stream: NodeIndex) {
+        self.streams[stream.at()].gaps.inc();
     }
 
     /// Says where a stream is: the number at the end of its file's name, and the offset.

@@ -189,6 +189,24 @@ impl GtidSet {
         self.ranges.iter().map(|(source, ranges)| (source, ranges.as_slice()))
     }
 
+    /// A text that names every range from its first member to its last. That of the set itself, as
+    /// servers print it, names of MariaDB's only the last.
+    pub fn spans(&self) -> String {
+        let mut spans = Vec::new();
+        for (source, ranges) in self.iter() {
+            match source.is_ordered() {
+                false => {
+                    spans.push(GtidSet { ranges: [(*source, ranges.to_vec())].into() }.to_string())
+                }
+                true => spans.extend(ranges.iter().map(|(first, last)| match (*first).max(1) {
+                    first if first >= *last => format!("{source}-{last}"),
+                    first => format!("{source}-{first}..{last}"),
+                })),
+            }
+        }
+        spans.join(",")
+    }
+
     /// What is in `self` and not in `other`.
     pub fn minus(&self, other: &GtidSet) -> GtidSet {
         let mut left = GtidSet::default();
@@ -329,6 +347,17 @@ mod tests {
         assert_eq!(ranges(&set.minus(&hole)), [(1, 1), (3, 3)]);
         set.add_range(source, 2, 8);
         assert_eq!(ranges(&set), [(1, 9)]);
+    }
+
+    #[test]
+    fn spans_name_both_ends() {
+        let minus = |set: &str, less: &str| {
+            set.parse::<GtidSet>().unwrap().minus(&less.parse().unwrap()).spans()
+        };
+        assert_eq!(minus("0-1-9,0-2-4,5-1-1", "0-1-3,0-2-3"), "0-1-4..9,0-2-4,5-1-1");
+        let uuid = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
+        let (set, less) = (format!("{uuid}:1-9:x:1-2"), format!("{uuid}:1-4:6"));
+        assert_eq!(minus(&set, &less), format!("{uuid}:5:7-9,{uuid}:x:1-2"));
     }
 
     #[test]

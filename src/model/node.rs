@@ -1,5 +1,6 @@
 //! Nodes: the masters, by their names.
 
+use super::GtidSource;
 use serde::{Deserialize, Serialize};
 
 /// The most nodes of one ring: what the engine's record of a write has room for.
@@ -67,6 +68,14 @@ impl Nodes {
     /// The node that claims a server UUID.
     pub fn by_server_uuid(&self, uuid: &[u8; 16]) -> Option<NodeIndex> {
         self.indices().find(|&i| self[i].server_uuids.contains(uuid))
+    }
+
+    /// The node whose server numbers transactions of a source.
+    pub fn owner_of(&self, source: &GtidSource) -> Option<NodeIndex> {
+        match source {
+            GtidSource::MariaDb { server_id, .. } => self.by_server_id(*server_id),
+            GtidSource::MySql { uuid, .. } => self.by_server_uuid(uuid),
+        }
     }
 
     /// All indices, in the order of names.

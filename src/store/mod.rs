@@ -99,8 +99,12 @@ pub struct Checkpoint {
     pub node: String,
     /// Binlog file, by its base name.
     pub file: String,
-    /// Offset in it, in bytes.
+    /// Offset in it at which the last transaction begins, in bytes.
+    pub start: u64,
+    /// Offset in it up to which it was judged, in bytes.
     pub offset: u64,
+    /// The last transaction's GTID; empty where it has none.
+    pub last: String,
     /// All GTIDs up to there, as the server writes them.
     pub gtid_set: String,
     /// MariaDB: the last GTID of each domain up to there.
@@ -376,7 +380,7 @@ impl Store {
     /// # Errors
     /// What SQLite says.
     pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
-        let sql = "SELECT node, file, offset, gtid_set, heads, purged, committed_at
+        let sql = "SELECT node, file, start, offset, last, gtid_set, heads, purged, committed_at
             FROM checkpoint ORDER BY node";
         let read = || {
             let mut statement = self.connection.prepare(sql)?;
@@ -384,11 +388,13 @@ impl Store {
                 Ok(Checkpoint {
                     node: row.get(0)?,
                     file: row.get(1)?,
-                    offset: row.get::<_, i64>(2)?.cast_unsigned(),
-                    gtid_set: row.get(3)?,
-                    heads: row.get(4)?,
-                    purged: row.get(5)?,
-                    committed_at: row.get(6)?,
+                    start: row.get::<_, i64>(2)?.cast_unsigned(),
+                    offset: row.get::<_, i64>(3)?.cast_unsigned(),
+                    last: row.get(4)?,
+                    gtid_set: row.get(5)?,
+                    heads: row.get(6)?,
+                    purged: row.get(7)?,
+                    committed_at: row.get(8)?,
                 })
             })?;
             rows.collect::<Result<_, _>>()
@@ -494,12 +500,21 @@ fn upsert(
     Ok(Committed { change, is_acknowledged, was_open, is_open })
 }
 
-fn put_checkpoint(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+fn put_checkpoint(connection: &Connection, of: &Checkpoint) -> rusqlite::Result<()> {
     let sql = "INSERT INTO checkpoint
-            (node, file, offset, gtid_set, heads, purged, committed_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let Checkpoint { node, file, offset, gtid_set, heads, purged, committed_at } = checkpoint;
-    let values = (node, file, offset.cast_signed(), gtid_set, heads, purged, committed_at);
+            (node, file, start, offset, last, gtid_set, heads, purged, committed_at)
+        VALUES (:node, :file, :start, :offset, :last, :gtid_set, :heads, :purged, :committed_at)";
+    let values = named_params! {
+        ":node": of.node,
+        ":file": of.file,
+        ":start": of.start.cast_signed(),
+        ":offset": of.offset.cast_signed(),
+        ":last": of.last,
+        ":gtid_set": of.gtid_set,
+        ":heads": of.heads,
+        ":purged": of.purged,
+        ":committed_at": of.committed_at,
+    };
     connection.prepare_cached(sql)?.execute(values).map(drop)
 }
 

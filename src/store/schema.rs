@@ -82,7 +82,10 @@ pub(super) const STEPS: &[&str] = &[
     CREATE TABLE checkpoint (
         node TEXT PRIMARY KEY NOT NULL,
         file TEXT NOT NULL,
+        -- the last transaction: where it begins and ends, and its GTID
+        start INTEGER NOT NULL,
         offset INTEGER NOT NULL,
+        last TEXT NOT NULL,
         gtid_set TEXT NOT NULL,
         -- the last GTID of each domain, by MariaDB's order
         heads TEXT NOT NULL,

@@ -118,7 +118,9 @@ fn a_batch_is_committed_whole_or_not_at_all() {
     let checkpoint = |offset| Checkpoint {
         node: "a".to_owned(),
         file: "a-bin.000001".to_owned(),
+        start: 4,
         offset,
+        last: "0-1-5".to_owned(),
         gtid_set: "0-1-5".to_owned(),
         heads: "0-1-5".to_owned(),
         purged: String::new(),

@@ -197,7 +197,18 @@ impl Lab {
 
     /// Starts stopped masters again, with their data. Ports may change.
     pub fn restart(&mut self) {
-        run(self.command("start").args(["--owner", &std::process::id().to_string()]));
+        self.restart_with("a", &[]);
+    }
+
+    /// The same with server options for one node, in the place of all that were given before; none
+    /// leaves them as they were at the last start.
+    pub fn restart_with(&mut self, node: &str, options: &[&str]) {
+        let mut command = self.command("start");
+        command.args(["--owner", &std::process::id().to_string()]);
+        for option in options {
+            command.args([&format!("--option-{node}"), *option]);
+        }
+        run(&mut command);
         let text = std::fs::read(self.dir().join("lab.json")).expect("lab.json");
         let facts: Value = serde_json::from_slice(&text).expect("lab.json is JSON");
         self.nodes = facts["nodes"].as_array().expect("nodes").iter().map(read_node).collect();

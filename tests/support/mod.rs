@@ -5,6 +5,7 @@ pub mod keys;
 pub mod lab;
 pub mod logs;
 pub mod monitoring;
+pub mod proxy;
 pub mod random;
 pub mod recorded;
 pub mod terminal;

@@ -16,7 +16,7 @@ pub enum DropReason {
     Grant,
     /// TLS could not be agreed on.
     Tls,
-    /// The server is set up in a way that cannot be followed, or is another one than before.
+    /// The server is set up in a way that cannot be followed.
     Server,
     /// The connection broke.
     Io,
@@ -28,6 +28,10 @@ pub enum DropReason {
     Purged,
     /// The server does not have what it had sent: its logs were reset, or it lost their end.
     Behind,
+    /// The server's log is another one than was read: what had been read is not there any more.
+    Reset,
+    /// Another server answers.
+    Replaced,
     /// An event cannot be read.
     Data,
     /// Anything else that the server or the client library reports.
@@ -36,7 +40,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [DropReason; 12] = [
+    pub const ALL: [DropReason; 14] = [
         DropReason::Connect,
         DropReason::Auth,
         DropReason::Grant,
@@ -47,6 +51,8 @@ impl DropReason {
         DropReason::ServerClosed,
         DropReason::Purged,
         DropReason::Behind,
+        DropReason::Reset,
+        DropReason::Replaced,
         DropReason::Data,
         DropReason::Protocol,
     ];
@@ -64,6 +70,8 @@ impl DropReason {
             DropReason::ServerClosed => "server_closed",
             DropReason::Purged => "purged",
             DropReason::Behind => "behind",
+            DropReason::Reset => "reset",
+            DropReason::Replaced => "replaced",
             DropReason::Data => "data",
             DropReason::Protocol => "protocol",
         }
@@ -71,7 +79,8 @@ impl DropReason {
 }
 
 pub(super) const BEHIND_HINT: &str = "the server's logs were reset, or it crashed and lost their \
-                                      end (sync_binlog=1 prevents that): start this node anew";
+                                      end (sync_binlog=1 prevents that): if it stays so, this \
+                                      node's stream begins anew, and a blind spot says so";
 
 /// A reason with its error.
 pub(super) struct Failure {
@@ -265,9 +274,9 @@ fn same_id_hint(options: &LiveOptions) -> String {
 fn dump_refused(options: &LiveOptions, message: &str) -> (DropReason, String) {
     let says = |text: &str| message.contains(text);
     if says("purged") || says("Could not find first log file") || says("too old") {
-        let hint = "what comes next is not on the server any more: scan a copy of the files if \
-                    there is one, and start this node anew; keep binlogs longer \
-                    (binlog_expire_logs_seconds)";
+        let hint = "what comes next is not on the server any more: the stream goes on with the \
+                    oldest file that is; scan a copy of the others if there is one, and keep \
+                    binlogs longer (binlog_expire_logs_seconds)";
         return (DropReason::Purged, hint.to_owned());
     }
     if says("more GTIDs than") || says("not in the master's binlog") || says("diverged") {

@@ -4,9 +4,11 @@ use super::{
     LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus,
     connect::Session,
     failure::{DropReason, Failure, Stage},
+    history::History,
     packet::{Arrival, Place, domain_heads, whole_event},
     preflight::{ensure_followable, ensure_same},
     progress::{Delivered, is_before},
+    request::Request,
 };
 use crate::{
     binlog::{
@@ -34,12 +36,22 @@ pub(super) const SILENCE_SECONDS: u64 = 10;
 /// Seconds a server has to find where the stream begins; it may have to look into many files.
 pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
 
+/// Heartbeats, one a second, after which it is looked whether the server's log is still the one
+/// that was read: a connection does not show that it was reset.
+const HEARTBEATS_QUIET: u32 = 15;
+
+/// How often a server may lack what it had sent before its log counts as lost. It can be sent
+/// before it is committed there: with a semisynchronous replica that does not answer, ten seconds.
+const BEHIND_TRIES: u32 = 8;
+
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Why following ends: a connection failed, or nobody listens any more.
+/// Why reading ends: a connection failed, something else is to be asked for, or nobody listens
+/// any more.
 enum End {
     Failed(Failure),
+    Again,
     Unheard,
 }
 
@@ -49,15 +61,16 @@ impl From<Failure> for End {
     }
 }
 
-/// Follows a server's stream until the receiver is dropped.
+/// Follows a server's stream until the receiver is dropped, or its log is another one.
 ///
 /// # Output
 /// First [`FeedItem::Begin`], then every transaction after it, whole, in the log's order,
 /// each once: a connection that ends is made again, after 100 ms and up to 5 s, and the stream goes
 /// on after the last transaction delivered. What a server says differently after a reconnect is
-/// never papered over: files purged meanwhile ([`DropReason::Purged`]) and logs that
-/// were reset ([`DropReason::Behind`]) are reported, and asked for again, until someone
-/// starts this node anew.
+/// never papered over. Where it purged what comes next ([`DropReason::Purged`]), a
+/// [`FeedItem::Gap`] names what is missing, and the stream goes on with the oldest file that is
+/// left. Where its log is not the one that was read ([`DropReason::Reset`], or for ten seconds
+/// [`DropReason::Behind`]), it ends with [`LiveEvent::Lost`].
 ///
 /// A receiver that does not receive makes the server wait; after ten minutes the server ends
 /// the connection, and it is made again when the receiver goes on.
@@ -68,26 +81,41 @@ impl From<Failure> for End {
 pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<StreamStatus>) {
     let mut follower = Follower {
         reader: StreamReader::new("", options.plans.clone()),
+        delivered: Delivered::at(&options.start),
+        // Who goes on knows what the stream began with.
+        begun: matches!(options.start, LiveStart::Resume(_)),
         options,
         send,
         status,
-        delivered: Delivered::default(),
-        begun: false,
         headed: false,
+        purged: false,
+        quiet: 0,
         server: None,
         place: Place::default(),
         received: false,
         bytes: Vec::new(),
     };
-    let mut delay = BACKOFF_MIN;
+    let (mut delay, mut behind) = (BACKOFF_MIN, 0);
     loop {
         let end = follower.connect_and_read().await;
         follower.status.set_connected(false);
-        let End::Failed(Failure { reason, error }) = end else { return };
+        let Failure { reason, error } = match end {
+            End::Failed(failure) => failure,
+            End::Again => continue,
+            End::Unheard => return,
+        };
+        follower.purged = reason == DropReason::Purged && follower.begun;
+        behind = if reason == DropReason::Behind { behind + 1 } else { 0 };
+        let lost = reason == DropReason::Reset || behind >= BEHIND_TRIES;
         if std::mem::take(&mut follower.received) {
             delay = BACKOFF_MIN;
         }
         if follower.deliver(LiveEvent::Disconnected { reason, error }).await.is_err() {
+            return;
+        }
+        if lost && follower.begun {
+            // Nobody may listen any more; then it ends all the same.
+            let _ = follower.deliver(LiveEvent::Lost).await;
             return;
         }
         tokio::select! {
@@ -108,6 +136,10 @@ struct Follower {
     begun: bool,
     /// This connection brought a file's head.
     headed: bool,
+    /// What comes next was purged: what is left is asked for.
+    purged: bool,
+    /// Heartbeats since the last event.
+    quiet: u32,
     /// Who answered first.
     server: Option<ServerFacts>,
     place: Place,
@@ -135,18 +167,64 @@ impl Follower {
         let mut session = Session::open(&options).await?;
         let facts = session.facts().await?;
         ensure_followable(&options, &facts)?;
-        if let Some(before) = &self.server {
-            ensure_same(&options, before, &facts)?;
+        if let Some(before) = self.server.take_if(|before| *before != facts) {
+            self.server = Some(before.clone());
+            ensure_same(&options, &before, &facts)?;
+            if before.server_uuid != facts.server_uuid {
+                // Its files are others, too.
+                (self.delivered.mark, self.place) = (None, Place::default());
+            }
+            self.deliver(LiveEvent::Changed(Box::new(facts.clone()))).await?;
+        }
+        if self.begun {
+            session.ensure_history(&self.history()).await?;
         }
         let mariadb = facts.is_mariadb;
+        // Without log_replica_updates, gtid_purged names what was applied and never logged.
+        let only = facts.server_uuid.filter(|_| !facts.log_replica_updates);
         self.server = Some(facts);
-        let request = session.plan(&options.start, mariadb, &mut self.delivered).await?;
+        let request = match self.purged {
+            true if mariadb => Request::File(String::new()),
+            true => {
+                let purged = session.purged().await?;
+                let missing = self.delivered.purge(&purged, only);
+                self.tell_purged(missing).await?;
+                session.plan(&options.start, mariadb, &mut self.delivered).await?
+            }
+            false => session.plan(&options.start, mariadb, &mut self.delivered).await?,
+        };
         if !self.begun
             && let Some(baseline) = self.delivered.set.clone()
         {
             self.begin(baseline).await?;
         }
         Ok(session.dump(&request, mariadb).await?)
+    }
+
+    fn history(&self) -> History<'_> {
+        let (file, offset) = (self.place.file(), self.place.offset());
+        History { file, offset, mark: self.delivered.mark.as_ref() }
+    }
+
+    /// Looks whether the server's log is still the one that was read, over a connection of its own;
+    /// where it cannot be asked, the stream itself will tell.
+    async fn look_back(&mut self) -> Result<(), End> {
+        self.quiet = 0;
+        let Ok(mut session) = Session::open(&self.options).await else { return Ok(()) };
+        match session.ensure_history(&self.history()).await {
+            Err(failure) if failure.reason == DropReason::Reset => Err(failure.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says what was purged before it was read.
+    async fn tell_purged(&self, missing: GtidSet) -> Result<(), End> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let detail = format!("the server purged {} before it was read", missing.spans());
+        self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await?;
+        self.deliver_standing().await
     }
 
     async fn deliver(&self, event: LiveEvent) -> Result<(), End> {
@@ -214,6 +292,10 @@ impl Follower {
             Arrival::Ignore => return Ok(()),
             Arrival::Heartbeat(caught_up) => {
                 self.received = true;
+                self.quiet += 1;
+                if self.quiet >= HEARTBEATS_QUIET {
+                    self.look_back().await?;
+                }
                 return match caught_up {
                     true => self.deliver(LiveEvent::CaughtUp).await,
                     false => Ok(()),
@@ -222,7 +304,7 @@ impl Follower {
             Arrival::Enter(file, offset) => return self.enter(&file, offset).await,
             Arrival::Logged(offset) => offset,
         };
-        self.received = true;
+        (self.received, self.quiet) = (true, 0);
         let progress = self
             .reader
             .event(bytes, offset)
@@ -257,6 +339,9 @@ impl Follower {
 
     async fn head(&mut self, head: GtidSet, bytes: &[u8]) -> Result<(), End> {
         self.headed = true;
+        if self.purged {
+            return self.oldest_head(&head, bytes).await;
+        }
         let is_list = Header::read(bytes).is_ok_and(|header| header.kind == kind::GTID_LIST);
         let missing = self.delivered.head(&head);
         if is_list && (!self.begun || !missing.is_empty()) {
@@ -265,9 +350,21 @@ impl Follower {
         if missing.is_empty() {
             return Ok(());
         }
-        let detail = format!("before {}: the server did not send {missing}", self.place.file());
-        self.deliver(LiveEvent::Item(FeedItem::Gap { baseline: head, detail })).await?;
+        let file = self.place.file();
+        let detail = format!("before {file}: the server did not send {}", missing.spans());
+        self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await?;
         self.deliver_standing().await
+    }
+
+    /// The head of the oldest file that a MariaDB server has left: what it names was purged, and
+    /// the rest is asked for by GTID, so that nothing comes twice.
+    async fn oldest_head(&mut self, head: &GtidSet, bytes: &[u8]) -> Result<(), End> {
+        self.purged = false;
+        let before = self.delivered.set.clone().unwrap_or_default();
+        let missing = self.delivered.head(head);
+        self.delivered.move_to(&domain_heads(bytes), &before);
+        self.tell_purged(missing).await?;
+        Err(End::Again)
     }
 
     async fn transaction(&mut self, transaction: Box<Transaction>) -> Result<(), End> {

@@ -8,6 +8,7 @@ mod connect;
 mod evidence;
 mod failure;
 mod follow;
+mod history;
 mod packet;
 mod preflight;
 mod progress;
@@ -29,7 +30,7 @@ use super::{FeedError, FeedItem};
 use crate::{
     binlog::TablePlans,
     config::{MysqlUrl, Secret, TlsConfig},
-    model::{Gtid, GtidSet},
+    model::{Coordinates, Gtid, GtidSet},
 };
 
 /// Which server to follow, and how.
@@ -79,6 +80,8 @@ pub struct ResumePoint {
     pub heads: Vec<Gtid>,
     /// MySQL: what was purged before the stream was begun.
     pub purged: GtidSet,
+    /// The last transaction, and where it stands: the log is known again by it.
+    pub last: Option<(Coordinates, Gtid)>,
 }
 
 /// What following a server brings.
@@ -95,6 +98,11 @@ pub enum LiveEvent {
     Item(FeedItem),
     /// The server has nothing more to send. Told again every second while that is so.
     CaughtUp,
+    /// The server answers, and says something else of itself than before.
+    Changed(Box<ServerFacts>),
+    /// The server's log is another one than was read, and will not come back: nothing more comes
+    /// of this stream. It can be begun anew.
+    Lost,
     /// The connection has ended or could not be made; the next attempt follows by itself.
     Disconnected {
         /// Why, for a metric.

@@ -118,19 +118,22 @@ pub(super) fn ensure_followable(options: &LiveOptions, facts: &ServerFacts) -> R
     Ok(())
 }
 
-/// Refuses a server that is not the one that was followed before.
+/// Refuses a server that is not the one that was followed before, by its `server_id`. One that was
+/// restored from a backup may come back with another `server_uuid`; whether it has what was read,
+/// its GTIDs tell.
 pub(super) fn ensure_same(
     options: &LiveOptions,
     before: &ServerFacts,
     now: &ServerFacts,
 ) -> Result<(), Failure> {
-    if (before.server_id, before.server_uuid) == (now.server_id, now.server_uuid) {
+    if (before.server_id, before.is_mariadb) == (now.server_id, now.is_mariadb) {
         return Ok(());
     }
     let problem = format!(
-        "another server answers: server id {}, where it was {}",
-        now.server_id, before.server_id
+        "another server answers: server id {} ({}), where it was {} ({})",
+        now.server_id, now.version, before.server_id, before.version
     );
-    let hint = "a node's url must always lead to the same server, not to whichever is active";
-    Err(Failure::new(options, DropReason::Server, problem, hint))
+    let hint = "a node's url must always lead to the same server, not to whichever is active; if \
+                it was replaced for good, list both ids in its server_ids and start twinlog again";
+    Err(Failure::new(options, DropReason::Replaced, problem, hint))
 }

@@ -1,6 +1,6 @@
 //! What has been delivered of a stream: where it goes on, and what may not come twice.
 
-use super::{LiveStart, ResumePoint};
+use super::{LiveStart, ResumePoint, history::Mark};
 use crate::model::{Gtid, GtidSet, GtidSource, Transaction};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ pub(super) struct Delivered {
     /// MariaDB: per domain, the last GTID delivered or in the baseline. A position cannot be
     /// derived from the set, since which server was the last in a domain is not in there.
     pub(super) positions: BTreeMap<u32, Gtid>,
+    /// The last transaction delivered.
+    pub(super) mark: Option<Mark>,
     /// The baseline as far as it is known, before it can be delivered.
     gathering: GtidSet,
 }
@@ -28,8 +30,16 @@ impl Delivered {
         }
     }
 
-    /// Goes on where an earlier run has come to.
-    pub(super) fn resume(&mut self, point: &ResumePoint) {
+    /// Nothing, or all up to where an earlier run has come to.
+    pub(super) fn at(start: &LiveStart) -> Delivered {
+        let mut delivered = Delivered::default();
+        if let LiveStart::Resume(point) = start {
+            delivered.resume(point);
+        }
+        delivered
+    }
+
+    fn resume(&mut self, point: &ResumePoint) {
         self.set = Some(point.set.clone());
         self.purged = point.purged.clone();
         let by_domain = point.heads.iter().filter_map(|gtid| match gtid.source {
@@ -37,6 +47,11 @@ impl Delivered {
             GtidSource::MySql { .. } => None,
         });
         self.positions = by_domain.collect();
+        self.mark = point.last.as_ref().map(|(at, gtid)| Mark {
+            file: at.file.clone(),
+            start: at.start,
+            gtid: *gtid,
+        });
     }
 
     /// Takes a baseline.
@@ -62,6 +77,32 @@ impl Delivered {
         missing
     }
 
+    /// Takes what the server has purged; returns what of it was not delivered. `only`: the server
+    /// that logs no other's transactions.
+    pub(super) fn purge(&mut self, purged: &GtidSet, only: Option<[u8; 16]>) -> GtidSet {
+        let missing = self.set.as_ref().map_or_else(GtidSet::default, |set| purged.minus(set));
+        let mut missing = missing.minus(&self.purged);
+        missing.retain(|source| match (only, source) {
+            (Some(only), GtidSource::MySql { uuid, .. }) => *uuid == only,
+            _ => true,
+        });
+        self.purged.extend(purged);
+        self.set.get_or_insert_default().extend(&missing);
+        missing
+    }
+
+    /// Moves on to where the oldest file that is left begins, in domains that have not come there.
+    pub(super) fn move_to(&mut self, heads: &[(u32, u32, u64)], before: &GtidSet) {
+        let last: BTreeMap<u32, Gtid> = heads
+            .iter()
+            .map(|&(domain, server_id, sequence)| {
+                let source = GtidSource::MariaDb { domain, server_id };
+                (domain, Gtid { source, sequence })
+            })
+            .collect();
+        self.positions.extend(last.into_iter().filter(|(_, gtid)| !before.contains(gtid)));
+    }
+
     /// Takes MariaDB's last GTIDs per domain, as a file's head names them.
     pub(super) fn take_positions(&mut self, heads: &[(u32, u32, u64)]) {
         for &(domain, server_id, sequence) in heads {
@@ -81,6 +122,8 @@ impl Delivered {
     /// Takes a transaction; false when it was delivered before.
     pub(super) fn transaction(&mut self, transaction: &Transaction) -> bool {
         let Some(gtid) = &transaction.gtid else { return true };
+        let at = &transaction.coordinates;
+        self.mark = Some(Mark { file: at.file.clone(), start: at.start, gtid: *gtid });
         self.moved_to(gtid);
         add(self.set.get_or_insert_default(), gtid)
     }
@@ -107,4 +150,32 @@ fn add(set: &mut GtidSet, gtid: &Gtid) -> bool {
 /// Whether a transaction that begins there is before the beginning that was asked for.
 pub(super) fn is_before(start: &LiveStart, file: &str, offset: u64) -> bool {
     matches!(start, LiveStart::At { file: first, position } if first == file && offset < *position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_purged_is_missing_once() {
+        let set = |text: &str| text.parse::<GtidSet>().unwrap();
+        let uuid = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
+        let mut delivered = Delivered::default();
+        delivered.begin(set(&format!("{uuid}:1-10")));
+        let purged = set(&format!("{uuid}:1-20"));
+        assert_eq!(delivered.purge(&purged, None), set(&format!("{uuid}:11-20")));
+        assert!(delivered.purge(&purged, None).is_empty());
+        assert_eq!(delivered.set, Some(purged));
+    }
+
+    #[test]
+    fn only_domains_that_are_behind_move_on() {
+        let set = |text: &str| text.parse::<GtidSet>().unwrap();
+        let mut delivered = Delivered::default();
+        delivered.take_positions(&[(0, 1, 5), (1, 2, 50)]);
+        let before = set("0-1-5,1-2-50");
+        delivered.move_to(&[(0, 1, 3), (0, 2, 9), (1, 2, 40), (7, 1, 1)], &before);
+        let is: Vec<String> = delivered.positions.values().map(Gtid::to_string).collect();
+        assert_eq!(is, ["0-2-9", "1-2-50", "7-1-1"]);
+    }
 }

@@ -40,11 +40,11 @@ impl Session<'_> {
         delivered: &mut Delivered,
     ) -> Result<Request, Failure> {
         delivered.restart();
-        if let (None, LiveStart::Resume(point)) = (&delivered.set, start) {
-            delivered.resume(point);
-        }
-        if delivered.set.is_some() && mariadb {
-            self.ensure_holds(delivered).await?;
+        if delivered.set.is_some() {
+            match mariadb {
+                true => self.ensure_holds(delivered).await?,
+                false => self.ensure_executed(delivered).await?,
+            }
         }
         if delivered.set.is_none() {
             match start {
@@ -56,7 +56,7 @@ impl Session<'_> {
                 }
                 LiveStart::Earliest | LiveStart::At { .. } | LiveStart::Resume(_) => {
                     if !mariadb {
-                        delivered.purged = self.set_of("SELECT @@GLOBAL.gtid_purged").await?;
+                        delivered.purged = self.purged().await?;
                     }
                     return Ok(Request::File(match start {
                         LiveStart::At { file, .. } => file.clone(),
@@ -126,6 +126,23 @@ impl Session<'_> {
                 Err(Failure::new(self.options, DropReason::Behind, problem, BEHIND_HINT))
             }
         }
+    }
+
+    /// The same of a MySQL server. It refuses a replica that has more of its own numbers, not one
+    /// that has more of others'.
+    async fn ensure_executed(&mut self, delivered: &Delivered) -> Result<(), Failure> {
+        let executed = self.set_of("SELECT @@GLOBAL.gtid_executed").await?;
+        let lost = delivered.set.as_ref().map_or_else(GtidSet::default, |set| set.minus(&executed));
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let problem = format!("the server had {lost}, and now has not");
+        Err(Failure::new(self.options, DropReason::Behind, problem, BEHIND_HINT))
+    }
+
+    /// What a MySQL server does not have any more.
+    pub(super) async fn purged(&mut self) -> Result<GtidSet, Failure> {
+        self.set_of("SELECT @@GLOBAL.gtid_purged").await
     }
 
     async fn set_of(&mut self, statement: &str) -> Result<GtidSet, Failure> {
