@@ -7,6 +7,7 @@ use super::{
     judge::{Known, verifier},
     keep::Keeper,
     pages::{PageNews, Pages},
+    signals::Signals,
     survey::{self, Surveys},
     watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
@@ -92,7 +93,31 @@ const OPEN_KEYS_MAX: usize = 5_000_000;
 ///
 /// # Errors
 /// What keeps it from starting; once it runs, a lost server is followed again by itself.
-pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), WatchError> {
+pub async fn watch(
+    config: Config,
+    mut signals: Signals,
+    sink: &mut impl WatchSink,
+) -> Result<(), WatchError> {
+    let mut judge = tokio::select! {
+        () = signals.ended() => {
+            info!("told to end");
+            return Ok(());
+        }
+        judge = start(config, sink) => judge?,
+    };
+    let ended = tokio::select! {
+        () = signals.ended() => {
+            info!("told to end");
+            Ok(())
+        }
+        ended = judge.run(sink) => ended,
+    };
+    judge.keeper.end(now(), judge.checkpoints(), sink);
+    ended
+}
+
+/// Asks all servers who they are, begins to follow them, and serves pages.
+async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, WatchError> {
     let filter = Filter::new(Vec::new(), &[], &config.suppress)?;
     let listen = config.watch.listen;
     let listener =
@@ -125,15 +150,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let statuses = judge.follow_all(options, known);
     let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
     info!("status page at http://{address}/, metrics at http://{address}/metrics");
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .map_err(anyhow::Error::from)?;
-    tokio::select! {
-        ended = judge.run(sink) => ended?,
-        _ = tokio::signal::ctrl_c() => info!("interrupted"),
-        _ = terminate.recv() => info!("told to end"),
-    }
-    judge.keeper.end(now(), judge.checkpoints(), sink);
-    Ok(())
+    Ok(judge)
 }
 
 /// One node's stream, at the judge.
