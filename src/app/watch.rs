@@ -118,6 +118,7 @@ pub async fn watch(
 
 /// Asks all servers who they are, begins to follow them, and serves pages.
 async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, WatchError> {
+    watch_start::raise_file_limit();
     let filter = Filter::new(Vec::new(), &[], &config.suppress)?;
     let listen = config.watch.listen;
     let listener =
@@ -143,13 +144,14 @@ async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, Watch
     }
     let nodes = Nodes::new(nodes);
     check_ids(&nodes, &config)?;
-    let token = watch_start::token(&config)?;
+    let (token, tls) = (watch_start::token(&config)?, watch_start::listen_tls(&config)?);
     let pages = Pages::open(&config, token.as_ref())?;
     let mut judge = Judge::new(&config, nodes, &facts, filter, store, pages.shown())?;
     judge.note_settings(&facts, sink);
     let statuses = judge.follow_all(options, known);
-    let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
-    info!("status page at http://{address}/, metrics at http://{address}/metrics");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    http::serve(listener, judge.shared(statuses, pages), tls).map_err(anyhow::Error::from)?;
+    info!("status page at {scheme}://{address}/, metrics at {scheme}://{address}/metrics");
     Ok(judge)
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "a test that waits has a deadline")]
 
+mod crowd;
 mod daemon;
 mod ending;
 #[path = "../support/mod.rs"]
