@@ -140,7 +140,7 @@ async fn main() {
         news: news.clone(),
         desk: Arc::new(NoDesk),
         explaining: Arc::new(Semaphore::new(1)),
-        access: Arc::new(Access::Loopback),
+        access: Arc::new(Access::new([127, 0, 0, 1].into(), None, false)),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");

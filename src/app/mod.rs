@@ -17,6 +17,7 @@ pub mod repair;
 pub mod scan;
 pub mod scan_report;
 pub mod schema;
+pub mod signals;
 pub mod sources;
 mod survey;
 mod told;

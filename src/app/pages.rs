@@ -5,7 +5,7 @@ use super::{
     watch::{WatchError, now},
 };
 use crate::{
-    config::{Config, Secret},
+    config::{Config, ListenTls, Secret},
     http::{Access, Desk, Findings},
     store::{Batch, Store, StoreError, StoredFinding},
 };
@@ -41,11 +41,12 @@ impl Pages {
             }
         };
         let token = token.map(Secret::expose);
+        let has_tls = matches!(config.watch.tls, ListenTls::Files { .. });
         Ok(Pages {
             findings: Arc::new(Findings::new(store, forgets)),
             news: watch::Sender::new(0),
             desk: Arc::new(WatchDesk::new(config.clone(), place)),
-            access: Arc::new(Access::new(config.watch.listen.ip(), token)),
+            access: Arc::new(Access::new(config.watch.listen.ip(), token, has_tls)),
             memory,
         })
     }

@@ -8,6 +8,7 @@ use super::{
     keep::{Keeper, Standing},
     memory::{self, Beginning, Place},
     pages::Pages,
+    signals::Signals,
     survey::{self, Surveys},
     watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
@@ -97,7 +98,32 @@ const OPEN_KEYS_MAX: usize = 5_000_000;
 ///
 /// # Errors
 /// What keeps it from starting; once it runs, a lost server is followed again by itself.
-pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), WatchError> {
+pub async fn watch(
+    config: Config,
+    mut signals: Signals,
+    sink: &mut impl WatchSink,
+) -> Result<(), WatchError> {
+    let mut judge = tokio::select! {
+        () = signals.ended() => {
+            info!("told to end");
+            return Ok(());
+        }
+        judge = start(config, sink) => judge?,
+    };
+    let ended = tokio::select! {
+        () = signals.ended() => {
+            info!("told to end");
+            Ok(())
+        }
+        ended = judge.run(sink) => ended,
+    };
+    judge.end(sink);
+    ended
+}
+
+/// Asks all servers who they are, begins to follow them, and serves pages.
+async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, WatchError> {
+    watch_start::raise_file_limit();
     let filter = Filter::new(Vec::new(), &[], &config.suppress)?;
     let listen = config.watch.listen;
     let listener =
@@ -128,7 +154,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     }
     let nodes = Nodes::new(nodes);
     check_ids(&nodes, &config)?;
-    let token = watch_start::token(&config)?;
+    let (token, tls) = (watch_start::token(&config)?, watch_start::listen_tls(&config)?);
     let pages = Pages::open(&config, token.as_ref())?;
     let Beginning { places, memory, forgot } = beginning;
     let keeper = |nodes: &Nodes, metrics: &Arc<Metrics>| {
@@ -138,17 +164,10 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     judge.note_settings(&facts, sink);
     let statuses = judge.follow_all(options, known, &places);
     judge.note_forgotten(forgot.as_deref(), &places, sink);
-    let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
-    info!("status page at http://{address}/, metrics at http://{address}/metrics");
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .map_err(anyhow::Error::from)?;
-    tokio::select! {
-        ended = judge.run(sink) => ended?,
-        _ = tokio::signal::ctrl_c() => info!("interrupted"),
-        _ = terminate.recv() => info!("told to end"),
-    }
-    judge.end(sink);
-    Ok(())
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    http::serve(listener, judge.shared(statuses, pages), tls).map_err(anyhow::Error::from)?;
+    info!("status page at {scheme}://{address}/, metrics at {scheme}://{address}/metrics");
+    Ok(judge)
 }
 
 /// One node's stream, at the judge.

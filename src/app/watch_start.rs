@@ -8,19 +8,31 @@ use super::{
     watch::WatchError,
 };
 use crate::{
-    config::{Config, NodeConfig, PasswordSource, Secret, Start},
+    config::{Config, ListenTls, NodeConfig, PasswordSource, Secret, Start},
     feed::live::{LiveOptions, LiveStart, ServerFacts, table_schemas},
+    http::Tls,
     model::{Node, Nodes},
 };
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
     sync::{Arc, PoisonError},
     time::Duration,
 };
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// How long a server is left alone that was asked for its tables.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Allows as many open files as the system lets us have: connections of strangers must not take
+/// those that streams and store need.
+pub(super) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        debug!("the limit of open files stays: {error}");
+    }
+}
 
 /// How each node is followed.
 ///
@@ -156,6 +168,28 @@ pub(super) async fn keep_known(options: LiveOptions, known: Known, stale: Arc<No
             Err(error) => warn!(node = options.node, "cannot ask for its tables: {error}"),
         }
         tokio::time::sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
+/// The certificate that the listener shows, if it has one.
+///
+/// # Errors
+/// Files that cannot be used.
+pub(super) fn listen_tls(config: &Config) -> Result<Option<Arc<Tls>>, WatchError> {
+    let is_open = !config.watch.listen.ip().is_loopback();
+    match &config.watch.tls {
+        ListenTls::Files { certificate, key } => {
+            let tls = Tls::load(certificate, key);
+            tls.map(|tls| Some(Arc::new(tls))).map_err(|error| WatchError::Usage(error.to_string()))
+        }
+        ListenTls::Off if is_open && config.watch.token_file.is_some() => {
+            warn!(
+                "watch.tls is \"off\" and watch.listen is not loopback: the token and all pages \
+                 cross the network in the clear, unless a proxy in front of twinlog speaks TLS"
+            );
+            Ok(None)
+        }
+        ListenTls::Off | ListenTls::None => Ok(None),
     }
 }
 

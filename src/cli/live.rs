@@ -23,7 +23,6 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// From one look at the keyboard, and drawing, to the next at most.
 const PACE: Duration = Duration::from_millis(200);
@@ -32,8 +31,6 @@ const PACE: Duration = Duration::from_millis(200);
 #[derive(Default)]
 struct Shared {
     view: Mutex<View>,
-    /// The watch runs: it sees signals itself.
-    running: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -43,11 +40,9 @@ impl Shared {
     }
 }
 
-/// The live view before it has the terminal: it takes lines of the log, and signals.
+/// The live view before it has the terminal: it takes lines of the log.
 pub(super) struct Live {
     shared: Arc<Shared>,
-    interrupt: Signal,
-    terminate: Signal,
 }
 
 /// The live view on the terminal.
@@ -57,19 +52,11 @@ pub(super) struct Shown {
 }
 
 impl Live {
-    /// Gets ready. From here on a signal no longer ends the process by itself, which would leave
-    /// the terminal as the live view has it. In a runtime's context.
-    ///
-    /// # Errors
-    /// A system that does not let us wait for signals.
-    pub(super) fn new(config: &Path) -> io::Result<Live> {
+    /// Gets ready.
+    pub(super) fn new(config: &Path) -> Live {
         let shared =
             Shared { view: Mutex::new(View::new(&config.to_string_lossy())), ..Shared::default() };
-        Ok(Live {
-            shared: Arc::new(shared),
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Live { shared: Arc::new(shared) }
     }
 
     /// Where the watch tells what happens.
@@ -97,17 +84,6 @@ impl Live {
             result
         });
         Ok(Shown { shared: self.shared.clone(), thread })
-    }
-
-    /// Waits for a signal that comes before the watch runs; from then on the watch sees them.
-    pub(super) async fn ended_early(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-        if self.shared.running.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
     }
 }
 
@@ -143,7 +119,6 @@ impl WatchSink for LiveSink {
     }
 
     fn status(&mut self, status: &Status) {
-        self.0.running.store(true, Ordering::Relaxed);
         self.0.view().status(status);
     }
 

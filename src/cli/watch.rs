@@ -7,7 +7,10 @@ use super::{
     live::Live,
 };
 use crate::{
-    app::watch::{WatchError, WatchSink, watch},
+    app::{
+        signals::Signals,
+        watch::{WatchError, WatchSink, watch},
+    },
     config::Config,
     model::{Finding, Nodes},
     report::{Record, finding_text, terminal::clean_json},
@@ -51,7 +54,9 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: Colours) -> Exit {
         false => {
             log_to(io::stderr, colour.stderr, level);
             let mut printer = Printer { format: args.format, colour: colour.stdout };
-            runtime.block_on(watch(config, &mut printer))
+            let signals = Signals::listen(|| {}).map_err(anyhow::Error::from);
+            let watching = async { watch(config, signals?, &mut printer).await };
+            runtime.block_on(watching)
         }
     };
     // Streams are in the middle of reading; nobody waits for them.
@@ -87,18 +92,12 @@ fn watch_live(
     runtime: &Runtime,
     level: &str,
 ) -> Result<(), WatchError> {
-    let context = runtime.enter();
-    let mut live = Live::new(path).map_err(anyhow::Error::from)?;
-    drop(context);
+    let live = Live::new(path);
     let (mut sink, log) = (live.sink(), live.log());
     log_to(move || log.clone(), false, level);
+    let signals = Signals::listen(|| drop(ratatui::try_restore())).map_err(anyhow::Error::from)?;
     let shown = live.show().map_err(anyhow::Error::from)?;
-    let result = runtime.block_on(async {
-        tokio::select! {
-            result = watch(config, &mut sink) => result,
-            () = live.ended_early() => Ok(()),
-        }
-    });
+    let result = runtime.block_on(watch(config, signals, &mut sink));
     shown.end();
     result
 }

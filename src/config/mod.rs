@@ -29,7 +29,7 @@ pub use schema::{SCHEMA_VERSION, SchemaFile};
 pub use suppress::Suppression;
 pub use tables::table_pattern;
 pub use url::MysqlUrl;
-pub use watch::{Evidence, Start, WatchConfig};
+pub use watch::{Evidence, ListenTls, Start, WatchConfig};
 
 use crate::model::{NODES_MAX, NodeIndex, OwnershipRule, Unlisted};
 use cursor::{Cursor, Place, Section, one_of};

@@ -97,6 +97,7 @@ fn the_example_tells_the_defaults() {
     let opened: Vec<&str> = EXAMPLE.lines().map(open).collect();
     let mut opened = Config::parse(&opened.join("\n"), "twinlog.example.toml").unwrap();
     assert_eq!(opened.watch.token_file.take(), Some("/etc/twinlog/token".into()));
+    assert!(matches!(std::mem::take(&mut opened.watch.tls), ListenTls::Files { .. }));
     assert_eq!(opened, Config::parse(EXAMPLE, "twinlog.example.toml").unwrap());
 }
 

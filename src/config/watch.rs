@@ -8,8 +8,9 @@ use super::ownership::Known;
 use crate::model::NODES_MAX;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "listen",
+    "tls",
     "token_file",
     "evidence",
     "store",
@@ -27,6 +28,8 @@ const REPLICA_SERVER_ID_MAX: u32 = u32::MAX - NODES_MAX as u32;
 pub struct WatchConfig {
     /// Where HTTP is served.
     pub listen: SocketAddr,
+    /// How it is protected.
+    pub tls: ListenTls,
     /// The token that pages ask for on an address that is not loopback. Without it they are
     /// closed there.
     pub token_file: Option<PathBuf>,
@@ -42,6 +45,23 @@ pub struct WatchConfig {
     pub missing_after: Duration,
     /// The replica server id used for the first node; the next node uses the next.
     pub replica_server_id: u32,
+}
+
+/// How the listener is protected.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum ListenTls {
+    /// Not at all. On an address that is not loopback there is no token then, either.
+    #[default]
+    None,
+    /// Not here: a proxy in front of it does that, so that the token may come in the clear.
+    Off,
+    /// With this certificate, and its key.
+    Files {
+        /// PEM: the certificate, and those that sign it.
+        certificate: PathBuf,
+        /// PEM: its private key.
+        key: PathBuf,
+    },
 }
 
 /// What of a row may leave the process over HTTP.
@@ -70,6 +90,7 @@ impl Default for WatchConfig {
     fn default() -> Self {
         WatchConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 9477)),
+            tls: ListenTls::None,
             token_file: None,
             evidence: Evidence::Keys,
             store: None,
@@ -94,6 +115,18 @@ pub(super) fn read_watch(
     if let Some(file) = table.get("token_file") {
         watch.token_file = Some(file.words("a path, such as \"/etc/twinlog/token\"")?.into());
     }
+    if let Some(tls) = table.get("tls") {
+        watch.tls = read_tls(&tls)?;
+    }
+    if let Some(file) = table.get("token_file")
+        && !watch.listen.ip().is_loopback()
+        && watch.tls == ListenTls::None
+    {
+        let hint = "set tls = { cert = \"FILE\", key = \"FILE\" }; or tls = \"off\" where a proxy \
+                    in front of twinlog speaks TLS";
+        let what = format!("would cross the network in the clear: listen is {}", watch.listen);
+        return Err(file.place.error(what, hint));
+    }
     if let Some(evidence) = table.get("evidence") {
         watch.evidence = evidence.word(&[("keys", Evidence::Keys), ("full", Evidence::Full)])?;
     }
@@ -112,6 +145,18 @@ pub(super) fn read_watch(
     }
     watch.replica_server_id = read_replica_server_id(&table, nodes)?;
     Ok(watch)
+}
+
+fn read_tls(cursor: &Cursor<'_>) -> Result<ListenTls, ConfigError> {
+    if cursor.is_text() {
+        return cursor.word(&[("off", ListenTls::Off)]);
+    }
+    let example = r#"{ cert = "/etc/twinlog/cert.pem", key = "/etc/twinlog/key.pem" }, or "off""#;
+    let table = cursor.table(&["cert", "key"], example)?;
+    let path = |name| -> Result<PathBuf, ConfigError> {
+        Ok(table.need(name, example)?.words("a path to a PEM file")?.into())
+    };
+    Ok(ListenTls::Files { certificate: path("cert")?, key: path("key")? })
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, ValueError> {

@@ -18,7 +18,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
 use subtle::ConstantTimeEq;
 
 /// How long a wrong token waits for its answer.
@@ -26,8 +30,13 @@ const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(1);
 const COOKIE: &str = "twinlog_token";
 
 /// Who may see pages.
-#[derive(Debug)]
-pub enum Access {
+pub struct Access {
+    who: RwLock<Who>,
+    /// The listener is protected: the cookie goes nowhere else.
+    has_tls: bool,
+}
+
+enum Who {
     /// Everybody on this machine: twinlog listens on loopback.
     Loopback,
     /// Who has the token.
@@ -38,21 +47,69 @@ pub enum Access {
 
 impl Access {
     /// The access that an address and a token ask for.
-    pub fn new(listen: IpAddr, token: Option<&str>) -> Access {
-        match (listen.is_loopback(), token) {
-            (true, _) => Access::Loopback,
-            (false, Some(token)) => Access::Token(token.as_bytes().to_vec()),
-            (false, None) => Access::Closed,
+    pub fn new(listen: IpAddr, token: Option<&str>, has_tls: bool) -> Access {
+        let who = match listen.is_loopback() {
+            true => Who::Loopback,
+            false => Who::of(token),
+        };
+        Access { who: RwLock::new(who), has_tls }
+    }
+
+    /// Takes another token, or none. On loopback nothing changes.
+    pub fn set_token(&self, token: Option<&str>) {
+        let mut who = self.who.write().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*who, Who::Loopback) {
+            *who = Who::of(token);
         }
     }
 
     fn is_token(&self, given: &[u8]) -> bool {
-        match self {
+        match &*self.who() {
             // In a time that does not tell how many bytes were right.
-            Access::Token(token) => token.as_slice().ct_eq(given).into(),
-            Access::Loopback | Access::Closed => false,
+            Who::Token(token) => token.as_slice().ct_eq(given).into(),
+            Who::Loopback | Who::Closed => false,
         }
     }
+
+    fn who(&self) -> RwLockReadGuard<'_, Who> {
+        self.who.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why this request gets no page.
+    fn refused(&self, headers: &HeaderMap) -> Option<Refused> {
+        match &*self.who() {
+            Who::Loopback if is_loopback_host(headers) => None,
+            Who::Loopback => Some(Refused::Told(
+                "This name is not known here",
+                "On loopback the pages are at 127.0.0.1 or localhost only. For another name or a \
+                 proxy, set watch.listen to another address, and watch.token_file.",
+            )),
+            Who::Closed => Some(Refused::Told(
+                "The pages are closed",
+                "twinlog listens on an address that is not loopback, and has no token: set \
+                 watch.token_file. /metrics, /healthz and /readyz are open.",
+            )),
+            Who::Token(right) => {
+                let given = bearer(headers).or_else(|| cookie(headers));
+                let is_right = given.is_some_and(|given| right.as_slice().ct_eq(&given).into());
+                (!is_right).then_some(Refused::NoToken)
+            }
+        }
+    }
+}
+
+impl Who {
+    fn of(token: Option<&str>) -> Who {
+        token.map_or(Who::Closed, |token| Who::Token(token.as_bytes().to_vec()))
+    }
+}
+
+/// Why there is no page.
+enum Refused {
+    /// The token is missing, or wrong.
+    NoToken,
+    /// What is wrong, and what to do.
+    Told(&'static str, &'static str),
 }
 
 /// Lets a request through to a page, or tells why not.
@@ -68,26 +125,11 @@ pub(super) async fn check(State(shared): State<Shared>, request: Request, next: 
         let hint = "Open the status page and try again.";
         return Problem::new(StatusCode::FORBIDDEN, what, hint).into_response();
     }
-    let refused = match shared.access.as_ref() {
-        Access::Loopback if is_loopback_host(headers) => return next.run(request).await,
-        Access::Loopback => (
-            "This name is not known here",
-            "On loopback the pages are at http://127.0.0.1 or http://localhost only. For another \
-             name or a proxy, set watch.listen to another address, and watch.token_file.",
-        ),
-        Access::Closed => (
-            "The pages are closed",
-            "twinlog listens on an address that is not loopback, and has no token: set \
-             watch.token_file. /metrics, /healthz and /readyz are open.",
-        ),
-        access @ Access::Token(_) => {
-            return match bearer(headers).or_else(|| cookie(headers)) {
-                Some(token) if access.is_token(&token) => next.run(request).await,
-                _ => ask_for_token(&request),
-            };
-        }
-    };
-    answer(Problem::new(StatusCode::FORBIDDEN, refused.0, refused.1))
+    match shared.access.refused(headers) {
+        None => next.run(request).await,
+        Some(Refused::NoToken) => ask_for_token(&request),
+        Some(Refused::Told(what, hint)) => answer(Problem::new(StatusCode::FORBIDDEN, what, hint)),
+    }
 }
 
 /// A person gets the form, a program the answer that it knows.
@@ -198,6 +240,7 @@ pub(super) async fn login(
         return form(StatusCode::UNAUTHORIZED, &login.to, Some("That is not the token."));
     }
     let hex: String = login.token.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let cookie = format!("{COOKIE}={hex}; Path=/; HttpOnly; SameSite=Lax");
+    let secure = if shared.access.has_tls { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE}={hex}; Path=/; HttpOnly; SameSite=Lax{secure}");
     ([(header::SET_COOKIE, cookie)], Redirect::to(local(&login.to))).into_response()
 }

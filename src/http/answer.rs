@@ -6,11 +6,12 @@ use crate::{
 };
 use axum::{
     extract::Request,
-    http::{HeaderValue, StatusCode, Uri, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Nothing from elsewhere, nothing inline: a value that found its way past the templates could
 /// still do nothing.
@@ -34,6 +35,18 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// How long a form may take to come whole, and its answer to be made.
+const FORM_WITHIN: Duration = Duration::from_secs(30);
+
+/// Gives up forms that do not come.
+pub(super) async fn in_time(request: Request, next: Next) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let answer = tokio::time::timeout(FORM_WITHIN, next.run(request)).await;
+    answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
 }
 
 /// A page.

@@ -2,18 +2,26 @@
 //!
 //! **Architecture invariant.** `http` reads snapshots and the store, never the engine; it changes
 //! nothing but acknowledgements. On an address that is not loopback everything but metrics and
-//! health wants the token; row values are on a page only where `watch.evidence` is `full`.
+//! health wants the token, over TLS; row values are on a page only where `watch.evidence` is
+//! `full`. Everything that a stranger may hold has a limit: connections (`crowd`), time (`serve`)
+//! and bytes; and all of it is on a thread of its own.
 
 mod access;
 mod answer;
 mod api;
+mod crowd;
 mod events;
 mod findings;
 mod pages;
+mod patient;
 mod query;
+mod serve;
+mod tls;
 
 pub use access::Access;
 pub use findings::Findings;
+pub use serve::serve;
+pub use tls::{Tls, TlsError};
 
 use crate::{
     metrics::Metrics,
@@ -21,6 +29,7 @@ use crate::{
 };
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     http::{StatusCode, header},
     middleware,
     response::IntoResponse,
@@ -93,6 +102,9 @@ pub struct Explained {
     pub commands: Vec<(&'static str, String)>,
 }
 
+/// Bytes that a form may have.
+const FORM_BYTES_MAX: usize = 16 * 1024;
+
 /// The routes.
 pub fn router(shared: Shared) -> Router {
     let pages = Router::new()
@@ -114,6 +126,8 @@ pub fn router(shared: Shared) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(answer::not_found)
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(middleware::from_fn(answer::in_time))
         .layer(middleware::from_fn(answer::headers))
         .with_state(shared)
 }
@@ -129,14 +143,6 @@ async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> im
         true => (StatusCode::OK, "ready\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready: not all streams are connected\n"),
     }
-}
-
-/// Serves until the listener fails.
-///
-/// # Errors
-/// What the listener says.
-pub async fn serve(listener: tokio::net::TcpListener, shared: Shared) -> std::io::Result<()> {
-    axum::serve(listener, router(shared)).await
 }
 
 #[cfg(test)]

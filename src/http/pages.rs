@@ -21,6 +21,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Findings on a page.
 const PAGE: usize = 50;
@@ -41,10 +42,20 @@ pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
+/// Pages that are made at once. What was begun goes on when nobody waits for it any more, so that
+/// without a limit a stranger could pile up any number.
+static MAKING: Semaphore = Semaphore::const_new(8);
+
 /// Runs what waits for disks or servers where it holds nobody up.
 pub(super) async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
+    let permit = MAKING.acquire().await;
+    let work = move || {
+        let made = work();
+        drop(permit);
+        made
+    };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
         tracing::error!("a page could not be made: {error}");
         let hint = "The log of twinlog says more. Please report this.";

@@ -103,7 +103,7 @@ fn two() -> Router {
         finding(1, FindingKind::WriteConflict, "shop.orders"),
         finding(2, FindingKind::Divergence, "crm.leads"),
     ];
-    site(Access::Loopback, findings)
+    site(Access::new([127, 0, 0, 1].into(), None, false), findings)
 }
 
 fn get_at(path: &str) -> Request<Body> {
@@ -219,7 +219,7 @@ async fn on_loopback_no_other_site_gets_in() {
 #[tokio::test]
 async fn elsewhere_pages_want_the_token() {
     let open = "0.0.0.0".parse().unwrap();
-    let site = site(Access::new(open, Some("s3cret;ü")), Vec::new());
+    let site = site(Access::new(open, Some("s3cret;ü"), false), Vec::new());
     let page = site.clone().oneshot(get_at("/")).await.unwrap();
     assert_eq!((page.status().as_u16(), location(&page)), (303, "/login?to=%2F"));
     assert_eq!(told(&site, get_at("/api/v1/status")).await.0, 401);
@@ -253,7 +253,7 @@ async fn elsewhere_pages_want_the_token() {
     let cookie = cookie.split(';').next().unwrap().parse().unwrap();
     page.headers_mut().insert("cookie", cookie);
     assert_eq!(told(&site, page).await.0, 200);
-    let closed = self::site(Access::new(open, None), Vec::new());
+    let closed = self::site(Access::new(open, None, false), Vec::new());
     assert_eq!(told(&closed, get_at("/")).await.0, 403);
     assert_eq!(told(&closed, get_at("/metrics")).await.0, 200);
 }
@@ -261,7 +261,7 @@ async fn elsewhere_pages_want_the_token() {
 #[tokio::test(start_paused = true)]
 async fn pages_are_told_of_news() {
     let news = watch::Sender::new(0);
-    let site = site_with(Access::Loopback, Vec::new(), news.clone());
+    let site = site_with(Access::new([127, 0, 0, 1].into(), None, false), Vec::new(), news.clone());
     let response = site.oneshot(get_at("/events")).await.unwrap();
     let mut events = response.into_body().into_data_stream();
     news.send_modify(|news| *news += 1);
