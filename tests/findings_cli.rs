@@ -17,7 +17,7 @@ use support::recorded::recorded;
 use tempfile::TempDir;
 use twinlog::{
     model::{Certainty, FindingKind, Severity, State},
-    store::{Batch, Checkpoint, Store, StoredFinding},
+    store::{Batch, Checkpoint, Memory, Store, StoredFinding},
 };
 
 /// One conflict, the divergence that came of it, and one `info`.
@@ -396,17 +396,18 @@ fn writes_until_it_is_killed() {
         let checkpoint = Checkpoint {
             node: "a".to_owned(),
             file: "a-bin.000001".to_owned(),
+            start: 4,
             offset: number,
+            last: String::new(),
             gtid_set: String::new(),
+            heads: String::new(),
+            purged: String::new(),
             committed_at: 0,
         };
-        let batch = Batch {
-            now: 1,
-            findings: (0..10).map(of).collect(),
-            checkpoints: vec![checkpoint],
-            ..Batch::default()
-        };
-        store.commit(&batch).unwrap();
+        let findings = (0..10).map(of).collect();
+        let batch = Batch { now: 1, findings, checkpoints: vec![checkpoint] };
+        let write = |into: &mut dyn Write| into.write_all(&number.to_be_bytes());
+        store.commit_with(&batch, Some(Memory { form: "numbers", write: &write })).unwrap();
         eprintln!("committed {number}");
     }
 }

@@ -122,6 +122,7 @@ impl Seen {
                 assert!(self.transactions.is_empty(), "a transaction before the beginning");
             }
             LiveEvent::Item(FeedItem::Transaction(tx)) => self.transactions.push(*tx),
+            LiveEvent::Item(FeedItem::Standing { .. }) => {}
             LiveEvent::Item(FeedItem::Gap { missing, .. }) => self.gaps.push(missing),
             LiveEvent::Changed(facts) => panic!("another server: {facts:?}"),
             LiveEvent::Lost => self.lost = true,
@@ -142,6 +143,7 @@ fn from_files(node: &str, directory: &Path) -> (GtidSet, Vec<Transaction>) {
         match item {
             FeedItem::Begin(set) => begin = Some(set),
             FeedItem::Transaction(tx) => transactions.push(*tx),
+            FeedItem::Standing { .. } => {}
             FeedItem::Gap { detail, .. } => panic!("a gap: {detail}"),
         }
         true

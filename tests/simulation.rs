@@ -12,8 +12,14 @@ use sim::{
     world::{Family, Setup, World},
 };
 
-const TURNS: [Turns; 5] =
-    [Turns::Whole, Turns::WholeFromLast, Turns::Each(1), Turns::Random(1), Turns::Random(2)];
+const TURNS: [Turns; 6] = [
+    Turns::Whole,
+    Turns::WholeFromLast,
+    Turns::Each(1),
+    Turns::Random(1),
+    Turns::Random(2),
+    Turns::Killed(3),
+];
 
 fn setup(rng: &mut Rng) -> Setup {
     let family = rng.pick(&[Family::MySql, Family::MariaDb]);

@@ -9,7 +9,7 @@ use crate::{
     feed::live::{LiveOptions, LiveStart, ServerFacts, follow},
     model::GtidSet,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -19,6 +19,8 @@ const LET_GO_AFTER: Duration = Duration::from_millis(500);
 impl Judge {
     /// A server says something else of itself than before, after a restart most often.
     pub(super) fn changed(&mut self, at: usize, facts: &ServerFacts) {
+        // No stream tells it again.
+        self.keeper.must_remember();
         let input = &mut self.inputs[at];
         let (node, name) = (input.node, self.nodes[input.node].name.as_str());
         let (version, uuid) = (facts.version.as_str(), facts.server_uuid);
@@ -87,6 +89,8 @@ impl Judge {
         });
         (input.begun, input.connected, input.idle) = (false, false, false);
         let judged = std::mem::take(&mut input.gtids);
+        (input.heads, input.purged) = (BTreeMap::new(), GtidSet::default());
+        self.keeper.all_begun(false);
         input.past.extend(&judged);
         if begun {
             input.anew = Some(judged);

@@ -3,7 +3,7 @@
 use crate::{
     binlog::{TablePlan, TablePlans},
     config::{Config, table_pattern},
-    engine::{Ownership, Settings, Verifier},
+    engine::{Ownership, Remembered, Settings, Verifier},
     model::{Nodes, OwnershipRule, TableSchemas, Unlisted},
 };
 use globset::{GlobSet, GlobSetBuilder};
@@ -13,11 +13,12 @@ use std::{
 };
 
 /// A verifier of these nodes, by the configuration's rules; `open_keys_max` where it is not the
-/// usual bound.
+/// usual bound, `memory` where it goes on with one.
 pub(super) fn verifier(
     config: &Config,
     nodes: Nodes,
     open_keys_max: Option<usize>,
+    memory: Option<Remembered>,
 ) -> anyhow::Result<Verifier> {
     let ownership = ownership(&config.ownership, config.unlisted)?;
     let micros = |window: Duration| i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
@@ -29,7 +30,10 @@ pub(super) fn verifier(
         open_keys_max: open_keys_max.unwrap_or(Settings::default().open_keys_max),
         ..Settings::default()
     };
-    Ok(Verifier::new(nodes, ownership, settings))
+    Ok(match memory {
+        None => Verifier::new(nodes, ownership, settings),
+        Some(memory) => Verifier::go_on(memory, nodes, ownership, settings)?,
+    })
 }
 
 /// What is known of one server's tables; `watch` may come to know more while a reader reads.

@@ -1,44 +1,54 @@
 //! What a watch keeps, and when it tells: first committed, then told, so that nothing that was
 //! told is lost and nothing is told twice over a restart.
 //!
+//! What a restart goes on with is committed with them, now and then (see `remember`): the streams
+//! are read again from there, and what had been told since is found again under the same ids.
+//!
 //! A commit waits for the disk, so findings wait here for the next one: [`PACE`] apart while there
 //! is something to do. Where the store fails, findings wait until it works again; past
 //! [`WAITING_MAX`] they are told without being kept, for an alarm is worth more than its memory.
 
 use super::{
+    memory,
     pages::PageNews,
+    remember::Remembers,
     watch::{WatchSink, now},
 };
 use crate::{
     config::WatchConfig,
     engine::Report,
     metrics::{Dropped, Metrics},
-    model::{CommitTime, Finding, FindingId, FindingKind, Nodes, State},
+    model::{CommitTime, Finding, FindingId, Nodes, State},
     report::Record,
     store::{
-        Batch, Change, Checkpoint, Committed, LedgerRow, PRUNE_BATCH, Store, StoreError,
-        StoredFinding,
+        Batch, Change, Checkpoint, Committed, Memory, PRUNE_BATCH, Store, StoreError, StoredFinding,
     },
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
+    io::{self, Write},
     sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
 use tracing::{error, info};
-use xxhash_rust::xxh3::xxh3_128;
 
 /// From one commit to the next at least.
 const PACE: Duration = Duration::from_millis(100);
-/// The same where no finding waits, only the checkpoint has moved.
-const CHECKPOINT_PACE: Duration = Duration::from_secs(1);
 /// From a commit that failed to the next attempt.
 const RETRY: Duration = Duration::from_secs(2);
 /// From one look for findings to delete to the next.
 const PRUNE_PACE: Duration = Duration::from_secs(600);
 /// Findings that wait for a commit at most; about 1 KB each.
 const WAITING_MAX: usize = 20_000;
+
+/// What a restart goes on with, as it stands now.
+pub(super) struct Standing<'m> {
+    /// Where the streams are.
+    pub(super) checkpoints: Vec<Checkpoint>,
+    /// Writes what is remembered there.
+    pub(super) memory: &'m dyn Fn(&mut dyn Write) -> io::Result<()>,
+}
 
 /// Findings on their way through the store to whoever is told.
 pub(super) struct Keeper {
@@ -51,8 +61,7 @@ pub(super) struct Keeper {
     /// place of the earlier one.
     waiting: Vec<Report>,
     places: BTreeMap<FindingId, usize>,
-    /// The streams have moved since the last commit.
-    moved: bool,
+    remembers: Remembers,
     /// Commits fail since then.
     failing: Option<CommitTime>,
     /// The last finding could not be written.
@@ -91,11 +100,11 @@ impl Keeper {
             keep,
             waiting: Vec::new(),
             places: BTreeMap::new(),
-            moved: false,
+            remembers: Remembers::new(),
             failing: None,
             unwritten: false,
             // The first finding waits for nothing.
-            committed_at: now.checked_sub(CHECKPOINT_PACE).unwrap_or(now),
+            committed_at: now.checked_sub(PACE).unwrap_or(now),
             pruned_at: None,
             shown,
         })
@@ -106,9 +115,25 @@ impl Keeper {
         self.store.is_some()
     }
 
-    /// Says that a stream has moved, so that its checkpoint is worth a commit.
+    /// Says that a stream has moved, so that the next memory differs from the last one.
     pub(super) fn moved(&mut self) {
-        self.moved = self.store.is_some();
+        self.remembers.moved = self.store.is_some();
+    }
+
+    /// Says whether all streams have begun: before that there is nothing that a restart could go
+    /// on with.
+    pub(super) fn all_begun(&mut self, begun: bool) {
+        self.remembers.waits = !begun;
+    }
+
+    /// Says that something was judged that no stream tells again: the next commit remembers it.
+    pub(super) fn must_remember(&mut self) {
+        self.remembers.must = self.store.is_some();
+    }
+
+    /// Whether the next commit writes the memory.
+    pub(super) fn will_remember(&self) -> bool {
+        self.store.is_some() && self.remembers.is_due()
     }
 
     /// Since when commits fail; `None` while they work.
@@ -116,7 +141,7 @@ impl Keeper {
         self.failing
     }
 
-    /// Takes a finding that is news or settled.
+    /// Takes a finding that is news, is settled, or has grown.
     pub(super) fn take(&mut self, report: Report, sink: &mut impl WatchSink) {
         if let Some(place) = self.places.get(&report.finding.id) {
             self.waiting[*place] = report;
@@ -131,37 +156,41 @@ impl Keeper {
 
     /// How long until there is something to commit; `None` while there is nothing.
     pub(super) fn due(&self) -> Option<Duration> {
-        let pace = match (self.failing.is_some(), self.waiting.is_empty(), self.moved) {
-            (true, ..) => RETRY,
-            (_, false, _) => PACE,
-            (_, true, true) => CHECKPOINT_PACE,
-            (_, true, false) => return None,
+        let pace = match (self.failing.is_some(), self.waiting.is_empty()) {
+            (true, _) => RETRY,
+            (_, false) => PACE,
+            (_, true) => return self.remembers.due(),
         };
         Some(pace.saturating_sub(self.committed_at.elapsed()))
     }
 
-    /// Commits what waits, with the checkpoints, and tells what of it is new or changed.
+    /// Commits what waits, with what a restart goes on with where that is due, and tells what of it
+    /// is new or changed.
     pub(super) fn commit(
         &mut self,
         now: CommitTime,
-        checkpoints: Vec<Checkpoint>,
+        standing: Standing<'_>,
         sink: &mut impl WatchSink,
     ) {
-        let (suspects, cleared) = self.ledger_rows();
+        let remembers = self.remembers.is_due();
         let Some(store) = &mut self.store else { return };
         let findings = self.waiting.iter().map(|of| stored(&of.finding, &self.nodes)).collect();
-        let batch = Batch { now: now.micros, findings, suspects, cleared, checkpoints };
-        let committed = store.commit(&batch);
+        let checkpoints = if remembers { standing.checkpoints } else { Vec::new() };
+        let batch = Batch { now: now.micros, findings, checkpoints };
+        let memory = Memory { form: memory::FORM, write: standing.memory };
+        let committed = store.commit_with(&batch, remembers.then_some(memory));
         self.committed_at = Instant::now();
         match committed {
-            Ok(committed) => {
+            Ok((committed, size)) => {
                 if self.failing.take().is_some() {
                     info!("the store works again");
                 }
-                self.moved = false;
+                if remembers {
+                    self.remembers.done(size);
+                    self.metrics.set_checkpoint(now);
+                    set_needed_files(&self.metrics, &self.nodes, &batch.checkpoints);
+                }
                 self.places.clear();
-                self.metrics.set_checkpoint(now);
-                set_needed_files(&self.metrics, &self.nodes, &batch.checkpoints);
                 self.tell_committed(&committed, sink);
                 self.prune(now);
             }
@@ -169,34 +198,15 @@ impl Keeper {
         }
     }
 
-    /// Rows that differ, and rows that do not any more: as they stand after all that waits.
-    fn ledger_rows(&self) -> (Vec<LedgerRow>, Vec<(String, u128)>) {
-        let rows = self.waiting.iter().filter_map(|of| ledger_row(&of.finding, &self.nodes));
-        let (mut suspects, mut cleared) = (BTreeMap::new(), BTreeSet::new());
-        for (row, differs) in rows {
-            let key = (row.table.clone(), row.key_hash);
-            match differs {
-                true => {
-                    cleared.remove(&key);
-                    suspects.insert(key, row);
-                }
-                false => {
-                    suspects.remove(&key);
-                    cleared.insert(key);
-                }
-            }
-        }
-        (suspects.into_values().collect(), cleared.into_iter().collect())
-    }
-
     /// The end: commits what waits, and tells it even where that fails.
     pub(super) fn end(
         &mut self,
         now: CommitTime,
-        checkpoints: Vec<Checkpoint>,
+        standing: Standing<'_>,
         sink: &mut impl WatchSink,
     ) {
-        self.commit(now, checkpoints, sink);
+        self.remembers.end();
+        self.commit(now, standing, sink);
         for report in std::mem::take(&mut self.waiting) {
             self.tell_unkept(&report, sink);
         }
@@ -293,25 +303,6 @@ fn set_needed_files(metrics: &Metrics, nodes: &Nodes, checkpoints: &[Checkpoint]
     }
 }
 
-/// The form of a ledger row's body: the JSON object `last_written` of its finding.
-const LEDGER_FORM: u32 = 1;
-
-/// The row that a divergence is about, as the store's ledger has it, and whether it differs still.
-fn ledger_row(finding: &Finding, nodes: &Nodes) -> Option<(LedgerRow, bool)> {
-    let key = finding.key.as_ref().filter(|_| finding.kind == FindingKind::Divergence)?;
-    let record = Record::new(finding, nodes);
-    let row = LedgerRow {
-        table: record.table?,
-        key_hash: xxh3_128(&key.bytes),
-        key: record.key?.to_string(),
-        finding: Some(record.id),
-        since: finding.first_seen.micros,
-        form: LEDGER_FORM,
-        body: record.last_written?.to_string().into_bytes(),
-    };
-    Some((row, finding.state != State::Healed))
-}
-
 /// A finding as the store keeps it.
 fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
     let record = Record::new(finding, nodes);
@@ -337,7 +328,7 @@ fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Node, Outcome, RowKey, Severity};
+    use crate::model::{FindingKind, Node, Outcome, RowKey, Severity};
     use crate::store::Acknowledgement;
     use rusqlite::Connection;
     use std::path::{Path, PathBuf};
@@ -404,7 +395,22 @@ mod tests {
 
     fn checkpoint(offset: u64) -> Vec<Checkpoint> {
         let (file, gtid_set) = ("a-bin.000001".to_owned(), "0-1-5".to_owned());
-        vec![Checkpoint { node: "a".to_owned(), file, offset, gtid_set, committed_at: 1 }]
+        let (heads, purged) = (gtid_set.clone(), String::new());
+        vec![Checkpoint {
+            node: "a".to_owned(),
+            file,
+            start: 4,
+            offset,
+            last: gtid_set.clone(),
+            gtid_set,
+            heads,
+            purged,
+            committed_at: 1,
+        }]
+    }
+
+    fn standing(checkpoints: Vec<Checkpoint>) -> Standing<'static> {
+        Standing { checkpoints, memory: &|into| into.write_all(b"remembered") }
     }
 
     fn divergence(id: u128, state: State) -> Report {
@@ -424,25 +430,6 @@ mod tests {
         report.finding.settled = state == State::Healed;
         (report.finding.key, report.finding.last_written) = (Some(key), vec![None, None]);
         report
-    }
-
-    #[test]
-    fn the_ledger_holds_the_rows_that_differ() {
-        let (_dir, path) = place();
-        let (mut keeper, mut told) = (keeper(Some(&path)), Told::default());
-        let mut ledger_after = |reports: &[(u128, State)]| {
-            for (id, state) in reports {
-                keeper.take(divergence(*id, *state), &mut told);
-            }
-            keeper.commit(now(), Vec::new(), &mut told);
-            let rows = keeper.store.as_ref().unwrap().ledger().unwrap();
-            rows.into_iter().map(|row| row.finding.unwrap()).collect::<Vec<_>>()
-        };
-        let id = |id| FindingId(id).to_string();
-        assert_eq!(ledger_after(&[(1, State::Open)]), [id(1)]);
-        assert_eq!(ledger_after(&[(1, State::Healed), (2, State::Open)]), [id(2)]);
-        assert_eq!(ledger_after(&[(2, State::Healed)]), [""; 0]);
-        assert_eq!(ledger_after(&[(3, State::Open), (3, State::Healed)]), [""; 0]);
     }
 
     /// The value of a series.
@@ -469,7 +456,8 @@ mod tests {
             first.take(report, &mut told);
         }
         assert_eq!(value(&first, DIVERGENCES), 0.0, "not told yet");
-        first.commit(now(), checkpoint(9), &mut told);
+        first.moved();
+        first.commit(now(), standing(checkpoint(9)), &mut told);
         let counts =
             |keeper: &Keeper| [DIVERGENCES, OF_TABLE, CONFLICTS].map(|of| value(keeper, of));
         assert_eq!(counts(&first), [2.0, 2.0, 1.0]);
@@ -481,10 +469,10 @@ mod tests {
         // The logs are read again; one row has healed meanwhile.
         second.take(report(3, Outcome::Pending, true), &mut told);
         second.take(divergence(1, State::Open), &mut told);
-        second.commit(now(), Vec::new(), &mut told);
+        second.commit(now(), standing(Vec::new()), &mut told);
         assert_eq!(counts(&second), [2.0, 2.0, 1.0]);
         second.take(divergence(1, State::Healed), &mut told);
-        second.commit(now(), Vec::new(), &mut told);
+        second.commit(now(), standing(Vec::new()), &mut told);
         assert_eq!(counts(&second), [1.0, 1.0, 1.0]);
         let total = "findings_total{kind=\"divergence\",severity=\"critical\"}";
         assert_eq!(value(&second, total), 0.0, "the first run told them");
@@ -495,12 +483,12 @@ mod tests {
         let (_dir, path) = place();
         let (mut keeper, mut told) = (keeper(Some(&path)), Told::default());
         keeper.take(report(1, Outcome::Pending, true), &mut told);
-        keeper.commit(now(), Vec::new(), &mut told);
+        keeper.commit(now(), standing(Vec::new()), &mut told);
         assert_eq!(value(&keeper, CONFLICTS), 1.0);
         // As much later as findings are kept, and more.
         keeper.pruned_at = None;
         let later = CommitTime::from_micros(now().micros + 2 * keeper.keep.unwrap());
-        keeper.commit(later, Vec::new(), &mut told);
+        keeper.commit(later, standing(Vec::new()), &mut told);
         assert_eq!(value(&keeper, CONFLICTS), 0.0);
     }
 
@@ -533,14 +521,16 @@ mod tests {
         first.take(report(1, Outcome::Pending, true), &mut told);
         assert_eq!(first.due(), Some(Duration::ZERO), "the first waits for nothing");
         assert_eq!(told.0, [""; 0]);
-        first.commit(now(), checkpoint(9), &mut told);
+        first.moved();
+        first.commit(now(), standing(checkpoint(9)), &mut told);
         assert_eq!(told.0, ["1 open pending"]);
         assert_eq!(first.due(), None);
         first.take(report(2, Outcome::Pending, true), &mut told);
         assert!(first.due() > Some(Duration::ZERO), "the next one waits a little");
         first.take(report(2, Outcome::Stopped, true), &mut told);
         first.take(report(1, Outcome::Unknown, false), &mut told);
-        first.end(now(), checkpoint(10), &mut told);
+        first.moved();
+        first.end(now(), standing(checkpoint(10)), &mut told);
         assert_eq!(told.0[1..], ["2 open stopped", "1 open unknown"]);
         assert!(first.metrics.text().contains("twinlog_checkpoint_timestamp_seconds 5\n"));
         drop(first);
@@ -551,17 +541,19 @@ mod tests {
         assert!(store.acknowledge(&FindingId(2).to_string(), &ack).unwrap());
         for outcome in [Outcome::Pending, Outcome::Unknown] {
             second.take(report(1, outcome, true), &mut told);
-            second.commit(now(), Vec::new(), &mut told);
+            second.commit(now(), standing(Vec::new()), &mut told);
         }
         second.take(report(2, Outcome::Stopped, true), &mut told);
         second.take(report(3, Outcome::Pending, true), &mut told);
-        second.commit(now(), Vec::new(), &mut told);
+        second.commit(now(), standing(Vec::new()), &mut told);
         assert_eq!(told.0, ["3 open pending"]);
         second.take(report(2, Outcome::Unknown, true), &mut told);
-        second.commit(now(), Vec::new(), &mut told);
+        second.commit(now(), standing(Vec::new()), &mut told);
         assert_eq!(told.0[1..], ["2 acknowledged unknown"]);
         second.moved();
-        assert!(second.due() > Some(PACE), "a checkpoint alone is in no hurry");
+        second.commit(now(), standing(Vec::new()), &mut told);
+        second.moved();
+        assert!(second.due() > Some(PACE), "a memory alone is in no hurry");
     }
 
     #[test]
@@ -571,7 +563,7 @@ mod tests {
         let holder = Connection::open(&path).unwrap();
         holder.execute_batch("BEGIN IMMEDIATE").unwrap();
         keeper.take(report(1, Outcome::Pending, true), &mut told);
-        keeper.commit(now(), checkpoint(9), &mut told);
+        keeper.commit(now(), standing(checkpoint(9)), &mut told);
         assert_eq!(told.0, [""; 0]);
         assert!(keeper.metrics.text().contains("twinlog_store_errors_total 1\n"));
         assert!(keeper.due() > Some(PACE), "it is tried again later");
@@ -585,13 +577,13 @@ mod tests {
         assert_eq!(value(&keeper, CONFLICTS), 0.0, "the store holds none");
         keeper.take(report(1, Outcome::Stopped, true), &mut told);
         holder.execute_batch("ROLLBACK").unwrap();
-        keeper.commit(now(), checkpoint(10), &mut told);
+        keeper.commit(now(), standing(checkpoint(10)), &mut told);
         assert_eq!(told.0.len(), WAITING_MAX + 1);
         assert_eq!(told.0[1], "1 open stopped", "in the order in which they came");
         assert_eq!(keeper.due(), None);
         holder.execute_batch("BEGIN IMMEDIATE").unwrap();
         keeper.take(report(0, Outcome::Stopped, true), &mut told);
-        keeper.end(now(), Vec::new(), &mut told);
+        keeper.end(now(), standing(Vec::new()), &mut told);
         assert_eq!(
             told.0.last().unwrap(),
             "0 open stopped",

@@ -124,7 +124,7 @@ impl Scan {
     /// # Errors
     /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::errors`].
     pub fn run(self, sink: &mut impl ScanSink) -> anyhow::Result<ScanEnd> {
-        let mut verifier = verifier(&self.config, self.nodes.clone(), None)?;
+        let mut verifier = verifier(&self.config, self.nodes.clone(), None, None)?;
         let (mut errors, mut bytes) = (Vec::new(), 0);
         let feed = |(node, _): &(NodeIndex, _)| {
             let name = &self.nodes[*node].name;
@@ -316,7 +316,7 @@ fn judge_all(
         let input = &mut inputs[at];
         let Some((item, bytes)) = input.items.pop_front() else { break };
         match item {
-            FeedItem::Begin(_) => {}
+            FeedItem::Begin(_) | FeedItem::Standing { .. } => {}
             FeedItem::Transaction(tx) => {
                 input.newest = input.newest.max(tx.committed_at);
                 sink.transaction(input.node, &tx);

@@ -5,15 +5,16 @@ use super::{
     board::Board,
     filter::{Fate, Filter},
     judge::{Known, verifier},
-    keep::Keeper,
-    pages::{PageNews, Pages},
+    keep::{Keeper, Standing},
+    memory::{self, Beginning, Place},
+    pages::Pages,
     survey::{self, Surveys},
     watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
 use crate::{
     binlog::event,
     config::{Config, Start},
-    engine::{Report, Verifier},
+    engine::{Remembered, Report, Verifier},
     feed::{
         FeedError, FeedItem,
         live::{
@@ -23,14 +24,18 @@ use crate::{
     },
     http::{self, Shared},
     metrics::Metrics,
-    model::{BlindSpotReason, CommitTime, Coordinates, Finding, GtidSet, NodeIndex, Nodes},
+    model::{
+        BlindSpotReason, CommitTime, Coordinates, Finding, Gtid, GtidSet, GtidSource, NodeIndex,
+        Nodes,
+    },
     report::Status,
     store::{Checkpoint, Store, StoreError},
 };
 use futures_util::FutureExt;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::poll_fn,
+    io::Write,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -42,7 +47,7 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore, mpsc},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// What a watch tells while it runs.
 pub trait WatchSink {
@@ -101,9 +106,14 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     let known: Vec<Known> = config.nodes.iter().map(|_| Known::default()).collect();
     let options = live_options(&config, &known)?;
     let store = config.watch.store.as_deref().map(Store::open).transpose()?;
-    if store.is_none() {
-        info!("no watch.store in {}: nothing is remembered over a restart", config.origin);
-    }
+    let beginning = match &store {
+        Some(store) => Beginning::from_store(store, &config)?,
+        None => {
+            info!("no watch.store in {}: nothing is remembered over a restart", config.origin);
+            Beginning::first()
+        }
+    };
+    let options = watch_start::resumed(options, &beginning);
     let mut nodes = Vec::new();
     let mut facts = Vec::new();
     for ((of, options), known) in config.nodes.iter().zip(&options).zip(&known) {
@@ -120,9 +130,14 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
     check_ids(&nodes, &config)?;
     let token = watch_start::token(&config)?;
     let pages = Pages::open(&config, token.as_ref())?;
-    let mut judge = Judge::new(&config, nodes, &facts, filter, store, pages.shown())?;
+    let Beginning { places, memory, forgot } = beginning;
+    let keeper = |nodes: &Nodes, metrics: &Arc<Metrics>| {
+        Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), pages.shown())
+    };
+    let mut judge = Judge::new(&config, nodes, &facts, filter, keeper, memory)?;
     judge.note_settings(&facts, sink);
-    let statuses = judge.follow_all(options, known);
+    let statuses = judge.follow_all(options, known, &places);
+    judge.note_forgotten(forgot.as_deref(), &places, sink);
     let _server = tokio::spawn(http::serve(listener, judge.shared(statuses, pages)));
     info!("status page at http://{address}/, metrics at http://{address}/metrics");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -132,7 +147,7 @@ pub async fn watch(config: Config, sink: &mut impl WatchSink) -> Result<(), Watc
         _ = tokio::signal::ctrl_c() => info!("interrupted"),
         _ = terminate.recv() => info!("told to end"),
     }
-    judge.keeper.end(now(), judge.checkpoints(), sink);
+    judge.end(sink);
     Ok(())
 }
 
@@ -161,6 +176,12 @@ pub(super) struct Input {
     at: Option<Coordinates>,
     /// Everything up to there.
     pub(super) gtids: GtidSet,
+    /// MariaDB: the last GTID of each domain up to there.
+    pub(super) heads: BTreeMap<u32, Gtid>,
+    /// MySQL: what was purged before the stream was begun.
+    pub(super) purged: GtidSet,
+    /// The last transaction judged.
+    last: Option<Gtid>,
 }
 
 impl Input {
@@ -174,13 +195,61 @@ impl Input {
         })
     }
 
+    /// A stream that has not begun, or goes on from a place.
+    fn new(
+        node: NodeIndex,
+        receive: mpsc::Receiver<LiveEvent>,
+        (options, status, stale): (LiveOptions, Arc<StreamStatus>, Arc<Notify>),
+        place: Option<&Place>,
+    ) -> Input {
+        let point = place.map(|place| place.point.clone()).unwrap_or_default();
+        let mut input = Input {
+            node,
+            receive,
+            options,
+            status,
+            stale,
+            waiting: VecDeque::new(),
+            begun: false,
+            anew: None,
+            past: GtidSet::default(),
+            replaced: false,
+            connected: false,
+            idle: false,
+            newest: place.map_or_else(CommitTime::default, |place| place.newest),
+            at: place.map(|place| place.at.clone()),
+            gtids: point.set,
+            heads: BTreeMap::new(),
+            purged: point.purged,
+            last: point.last.map(|(_, gtid)| gtid),
+        };
+        point.heads.iter().for_each(|head| input.comes_to(head));
+        input
+    }
+
+    /// Notes what it takes to go on after a transaction.
+    pub(super) fn comes_to(&mut self, gtid: &Gtid) {
+        match gtid.source {
+            GtidSource::MariaDb { domain, .. } => {
+                self.heads.insert(domain, *gtid);
+                // Holes count as passed: they never come, and each would be a range of its own.
+                self.gtids.add_up_to(gtid);
+            }
+            GtidSource::MySql { .. } => drop(self.gtids.add(gtid)),
+        }
+    }
+
     fn checkpoint(&self, nodes: &Nodes) -> Option<Checkpoint> {
         let at = self.at.as_ref()?;
         Some(Checkpoint {
             node: nodes[self.node].name.clone(),
             file: at.file.to_string(),
+            start: at.start,
             offset: at.end,
+            last: self.last.map_or_else(String::new, |gtid| gtid.to_string()),
             gtid_set: self.gtids.to_string(),
+            heads: self.heads.values().map(Gtid::to_string).collect::<Vec<_>>().join(","),
+            purged: self.purged.to_string(),
             committed_at: self.newest.micros,
         })
     }
@@ -194,13 +263,15 @@ pub(super) struct Judge {
     pub(super) metrics: Arc<Metrics>,
     ready: Arc<AtomicBool>,
     filter: Filter,
-    keeper: Keeper,
+    pub(super) keeper: Keeper,
     pub(super) reports: Vec<Report>,
     alive: Alive,
     surveys: Surveys,
     pub(super) board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
     pub(super) starts_now: bool,
+    /// The verifier remembers: its streams have begun.
+    goes_on: bool,
 }
 
 impl Judge {
@@ -209,8 +280,8 @@ impl Judge {
         nodes: Nodes,
         facts: &[ServerFacts],
         filter: Filter,
-        store: Option<Store>,
-        shown: PageNews,
+        keeper: impl FnOnce(&Nodes, &Arc<Metrics>) -> Result<Keeper, StoreError>,
+        memory: Option<Remembered>,
     ) -> Result<Self, WatchError> {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(&nodes, reasons, event::kind_names());
@@ -220,8 +291,9 @@ impl Judge {
             survey::note(&mut board, &metrics, node, facts);
         }
         Ok(Judge {
-            verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX))?,
-            keeper: Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), shown)?,
+            goes_on: memory.is_some(),
+            verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX), memory)?,
+            keeper: keeper(&nodes, &metrics)?,
             nodes,
             inputs: Vec::new(),
             metrics,
@@ -240,6 +312,7 @@ impl Judge {
         &mut self,
         options: Vec<LiveOptions>,
         known: Vec<Known>,
+        places: &BTreeMap<String, Place>,
     ) -> Vec<Arc<StreamStatus>> {
         let mut statuses = Vec::new();
         for ((node, options), known) in self.nodes.indices().zip(options).zip(known) {
@@ -251,23 +324,16 @@ impl Judge {
             self.surveys.add(node, options.clone());
             tokio::spawn(follow(options.clone(), send, status.clone()));
             statuses.push(status.clone());
-            self.inputs.push(Input {
-                node,
-                receive,
-                options,
-                status,
-                anew: None,
-                past: GtidSet::default(),
-                replaced: false,
-                stale,
-                waiting: VecDeque::new(),
-                begun: false,
-                connected: false,
-                idle: false,
-                newest: CommitTime::default(),
-                at: None,
-                gtids: GtidSet::default(),
-            });
+            let place = places.get(&self.nodes[node].name);
+            self.inputs.push(Input::new(node, receive, (options, status, stale), place));
+            match place {
+                Some(_) if self.goes_on => {
+                    self.inputs[node.at()].begun = true;
+                    self.board.begun(node);
+                }
+                Some(place) => self.begin(node.at(), place.point.set.clone()),
+                None => {}
+            }
         }
         statuses
     }
@@ -314,6 +380,31 @@ impl Judge {
         self.tell(sink);
     }
 
+    /// Says what an earlier run knew, and this one does not.
+    fn note_forgotten(
+        &mut self,
+        why: Option<&str>,
+        places: &BTreeMap<String, Place>,
+        sink: &mut impl WatchSink,
+    ) {
+        let Some(why) = why else {
+            for (node, place) in places {
+                let at = &place.at;
+                info!(node, file = &*at.file, position = at.end, "goes on after a restart");
+            }
+            return;
+        };
+        warn!(
+            "what the last run remembered is not used: {why}. Streams go on where it had come to; \
+             divergences that it left open are not followed any more"
+        );
+        for node in self.nodes.indices().filter(|node| places.contains_key(&self.nodes[*node].name))
+        {
+            self.verifier.forgot(node, now(), &mut self.reports);
+        }
+        self.tell(sink);
+    }
+
     /// Judges until a stream ends, which only a fault of ours can make it do.
     async fn run(&mut self, sink: &mut impl WatchSink) -> Result<(), WatchError> {
         loop {
@@ -323,6 +414,7 @@ impl Judge {
             }
             self.look(sink);
             let all_begun = self.inputs.iter().all(|input| input.begun);
+            self.keeper.all_begun(all_begun);
             // A node that is down must not slow the others: it is behind in any case.
             let quiet = |input: &Input| input.waiting.is_empty() && input.connected && !input.idle;
             let in_step = !self.inputs.iter().any(quiet);
@@ -360,6 +452,7 @@ impl Judge {
         };
         self.alive.look(&mut self.verifier, newest, &mut self.reports);
         if !self.reports.is_empty() {
+            self.keeper.must_remember();
             self.tell(sink);
         }
         self.surveys.look(&mut self.board, &self.metrics);
@@ -463,10 +556,9 @@ impl Judge {
                 let origin = self.nodes.by_server_id(tx.server_id);
                 self.board.shown(input.node, origin, &tx);
                 self.metrics.observe(input.node, origin, &tx, now());
-                match &tx.gtid {
-                    Some(gtid) if gtid.source.is_ordered() => input.gtids.add_up_to(gtid),
-                    Some(gtid) => _ = input.gtids.add(gtid),
-                    None => {}
+                if let Some(gtid) = &tx.gtid {
+                    input.comes_to(gtid);
+                    input.last = Some(*gtid);
                 }
                 input.at = Some(tx.coordinates);
                 self.keeper.moved();
@@ -477,6 +569,10 @@ impl Judge {
                 input.gtids.extend(&missing);
                 self.metrics.gap(node);
                 self.verifier.gap(node, &missing, detail, newest, &mut self.reports);
+            }
+            Some(FeedItem::Standing { heads, purged }) => {
+                heads.iter().for_each(|head| input.comes_to(head));
+                input.purged = purged;
             }
             Some(FeedItem::Begin(_)) | None => {}
         }
@@ -498,7 +594,7 @@ impl Judge {
     fn sort_out(&mut self, sink: &mut impl WatchSink) {
         let mut reports = std::mem::take(&mut self.reports);
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        for report in reports.drain(..).filter(|report| report.news || report.finding.settled) {
+        for report in reports.drain(..) {
             match self.filter.fate(&report.finding, today) {
                 Fate::Told => self.keeper.take(report, sink),
                 Fate::Suppressed if report.news => self.metrics.suppressed(report.finding.kind),
@@ -508,11 +604,29 @@ impl Judge {
         self.reports = reports;
     }
 
-    /// Commits what waits to be told, with where the streams are, and tells it.
+    /// Commits what waits to be told, with what a restart goes on with, and tells it.
     fn keep(&mut self, sink: &mut impl WatchSink) {
-        let checkpoints = self.checkpoints();
-        self.keeper.commit(now(), checkpoints, sink);
+        self.recount(sink);
+        let memory = |into: &mut dyn Write| memory::write(&self.verifier, into);
+        let standing = Standing { checkpoints: self.checkpoints(), memory: &memory };
+        self.keeper.commit(now(), standing, sink);
         self.board.store_fails(self.keeper.fails_since());
+    }
+
+    /// Takes what is counted as it stands now, together with the memory: a count without it would
+    /// be told again, and smaller.
+    fn recount(&mut self, sink: &mut impl WatchSink) {
+        if self.keeper.will_remember() {
+            self.verifier.recount(&mut self.reports);
+            self.sort_out(sink);
+        }
+    }
+
+    fn end(&mut self, sink: &mut impl WatchSink) {
+        self.recount(sink);
+        let memory = |into: &mut dyn Write| memory::write(&self.verifier, into);
+        let standing = Standing { checkpoints: self.checkpoints(), memory: &memory };
+        self.keeper.end(now(), standing, sink);
     }
 
     /// Where each stream has been judged to.

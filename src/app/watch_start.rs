@@ -3,6 +3,7 @@
 
 use super::{
     judge::{Known, table_plans},
+    memory::Beginning,
     schema::live_options_of,
     watch::WatchError,
 };
@@ -47,6 +48,16 @@ pub(super) fn live_options(
         Ok(options)
     };
     config.nodes.iter().zip(known).map(options).collect()
+}
+
+/// Followed from where an earlier run has come to.
+pub(super) fn resumed(mut options: Vec<LiveOptions>, beginning: &Beginning) -> Vec<LiveOptions> {
+    for options in &mut options {
+        if let Some(place) = beginning.places.get(&options.node) {
+            options.start = LiveStart::Resume(place.point.clone());
+        }
+    }
+    options
 }
 
 /// Says in the log what a server is, and what of its settings hides something.

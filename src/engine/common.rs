@@ -1,12 +1,13 @@
 //! What many open transactions have in common, kept once.
 
 use super::Seen;
-use crate::model::{GtidSource, NodeIndex, Operation, Table, Transaction};
+use crate::model::{GtidSource, NodeIndex, Operation, Table, Transaction, shared::Shared};
 use hashbrown::HashTable;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
 /// What a transaction's rows did to a table.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Wrote {
     pub(super) inserts: bool,
     pub(super) updates: bool,
@@ -44,7 +45,7 @@ pub(super) fn wrote(tx: &Transaction, into: &mut Vec<Wrote>) {
 
 /// The facts of an open transaction that others share: a busy node writes the same tables over and
 /// over, into one file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Common {
     pub(super) origin: NodeIndex,
     pub(super) source: usize,
@@ -57,18 +58,37 @@ pub(super) struct Common {
     /// It holds statements: `definitions` has an entry of its own for it.
     pub(super) has_statements: bool,
     /// The file in the origin's stream.
+    #[serde(with = "crate::model::shared")]
     pub(super) file: Arc<str>,
     /// The tables of its rows, and what they did there.
+    #[serde(with = "tables")]
     pub(super) tables: Box<[(Arc<Table>, Wrote)]>,
 }
 
 /// All that are in use.
-#[derive(Default)]
+#[derive(Default, Deserialize)]
+#[serde(from = "Vec<Shared<Arc<Common>>>")]
 pub(super) struct Commons {
     known: HashTable<Arc<Common>>,
     /// At this number, what nobody uses is thrown away.
     full_at: usize,
     wrote: Vec<Wrote>,
+}
+
+impl Serialize for Commons {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.in_use().cloned().map(Shared))
+    }
+}
+
+impl From<Vec<Shared<Arc<Common>>>> for Commons {
+    fn from(known: Vec<Shared<Arc<Common>>>) -> Self {
+        let mut commons = Commons { full_at: known.len(), ..Commons::default() };
+        for Shared(common) in known {
+            commons.known.insert_unique(hash_of(&common), common, hash_of);
+        }
+        commons
+    }
 }
 
 impl Commons {
@@ -114,6 +134,22 @@ impl Commons {
     /// Those that open transactions have, in no order that means anything.
     pub(super) fn in_use(&self) -> impl Iterator<Item = &Arc<Common>> {
         self.known.iter().filter(|common| Arc::strong_count(common) > 1)
+    }
+}
+
+/// Tables are held by many, so they are written once.
+mod tables {
+    use super::{Arc, Deserialize, Deserializer, Serializer, Shared, Table, Wrote};
+
+    type Tables = Box<[(Arc<Table>, Wrote)]>;
+
+    pub(super) fn serialize<S: Serializer>(of: &Tables, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(of.iter().map(|(table, wrote)| (Shared(table.clone()), *wrote)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(of: D) -> Result<Tables, D::Error> {
+        let tables = Vec::<(Shared<Arc<Table>>, Wrote)>::deserialize(of)?;
+        Ok(tables.into_iter().map(|(table, wrote)| (table.0, wrote)).collect())
     }
 }
 

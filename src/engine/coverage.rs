@@ -1,10 +1,11 @@
 //! What was judged and what was not, counted.
 
 use crate::model::{BlindSpotReason, CommitTime, NodeIndex, Operation};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The coverage of a run: silence is earned only for rows that were judged.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Coverage {
     /// Per node.
     pub streams: Vec<StreamCoverage>,
@@ -15,7 +16,7 @@ pub struct Coverage {
 }
 
 /// Copies compared with their originals.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Compared {
     /// The same rows, before and after.
     pub identical: u64,
@@ -26,7 +27,7 @@ pub struct Compared {
 }
 
 /// One stream's share.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct StreamCoverage {
     /// Transactions first committed here.
     pub originals: u64,
@@ -47,7 +48,7 @@ pub struct StreamCoverage {
 }
 
 /// Rows written to one table by one origin.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct TableCount {
     /// Rows inserted.
     pub inserts: u64,

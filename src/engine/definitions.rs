@@ -21,6 +21,7 @@ use crate::model::{
     Severity, Statement, StatementKind, Table, TableId, Transaction, TransactionRef,
 };
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -33,7 +34,7 @@ type TableNumber = u32;
 type Stand = (TableNumber, NodeIndex, u64);
 
 /// What the open originals did to which tables.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Definitions {
     numbers: HashMap<TableId, TableNumber>,
     tables: Vec<Known>,
@@ -49,6 +50,7 @@ pub(super) struct Definitions {
 }
 
 /// A table that some transaction named; with the name `*`, all tables of a database.
+#[derive(Serialize, Deserialize)]
 struct Known {
     name: Arc<str>,
     /// The number of all tables of its database.
@@ -58,7 +60,7 @@ struct Known {
 }
 
 /// An open original on a table.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Use {
     id: OpenId,
     did: Did,
@@ -72,14 +74,14 @@ struct Met {
 }
 
 /// Findings of one group with one node: how many, and the serial of the last.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Told {
     count: u64,
     last: u64,
 }
 
 /// What a transaction did to a table.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 struct Did {
     verb: Option<Verb>,
     /// No row that was there is left.
@@ -88,7 +90,7 @@ struct Did {
 }
 
 /// What a definition is called in a finding.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Verb {
     Create,
     Replace,

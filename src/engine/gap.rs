@@ -15,12 +15,13 @@ use super::{
     shown::Place,
 };
 use crate::model::{BlindSpotReason, CommitTime, Gtid, GtidSet, NodeIndex};
+use serde::{Deserialize, Serialize};
 
 /// Gaps of one stream that are remembered; what lies in older ones counts as shown before all.
 const GAPS_MAX: usize = 1_000;
 
 /// A part of a stream that is missing.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Gap {
     /// What was logged in it.
     missing: GtidSet,

@@ -6,10 +6,11 @@
 
 use crate::model::{CommitTime, Coordinates, Gtid, NodeIndex, Operation};
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::VecDeque;
 
 /// A copy that touched a key not long ago.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct RecentCopy {
     pub(super) origin: NodeIndex,
     pub(super) server_id: u32,
@@ -19,6 +20,7 @@ pub(super) struct RecentCopy {
 }
 
 /// One key that a recent copy touched.
+#[derive(Serialize, Deserialize)]
 struct Touched {
     key: u128,
     /// Serial of the copy in `copies`.
@@ -29,17 +31,54 @@ struct Touched {
 /// The keys that copies in one stream touched within the window, at most `limit` of them.
 ///
 /// A queue in stream order, and a hash table from a key to its newest place in the queue.
+#[derive(Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub(super) struct RecentCopies {
+    #[serde(skip)]
     window_micros: i64,
+    #[serde(skip)]
     limit: usize,
     touched: VecDeque<Touched>,
     /// Serial of the first entry of `touched`.
     touched_base: u64,
     copies: VecDeque<RecentCopy>,
     copies_base: u64,
+    #[serde(serialize_with = "places")]
     newest: HashTable<u64>,
     /// Keys forgotten before their window had passed.
     forgotten: u64,
+}
+
+/// What is written of [`RecentCopies`].
+#[derive(Deserialize)]
+struct Written {
+    touched: VecDeque<Touched>,
+    touched_base: u64,
+    copies: VecDeque<RecentCopy>,
+    copies_base: u64,
+    newest: Vec<u64>,
+    forgotten: u64,
+}
+
+fn places<S: Serializer>(newest: &HashTable<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(newest)
+}
+
+impl From<Written> for RecentCopies {
+    fn from(written: Written) -> Self {
+        let Written { touched, touched_base, copies, copies_base, newest: places, forgotten } =
+            written;
+        let mut newest = HashTable::with_capacity(places.len());
+        let hash = |place: &u64| touched[(place - touched_base) as usize].key as u64;
+        for place in places {
+            newest.insert_unique(hash(&place), place, hash);
+        }
+        let mut recent = RecentCopies::new(0, 0);
+        (recent.touched, recent.touched_base) = (touched, touched_base);
+        (recent.copies, recent.copies_base) = (copies, copies_base);
+        (recent.newest, recent.forgotten) = (newest, forgotten);
+        recent
+    }
 }
 
 impl RecentCopies {
@@ -54,6 +93,11 @@ impl RecentCopies {
             newest: HashTable::new(),
             forgotten: 0,
         }
+    }
+
+    /// Goes on with these limits: they are not written down.
+    pub(super) fn set_limits(&mut self, window_micros: i64, limit: usize) {
+        (self.window_micros, self.limit) = (window_micros, limit);
     }
 
     /// False when both windows are off and nothing needs to be remembered.

@@ -1,5 +1,7 @@
 //! The canonical bytes of open keys, for people: written once, read only where there is a finding.
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes of a chunk; every key fits into one.
 const CHUNK: usize = 1 << 16;
 
@@ -7,7 +9,7 @@ const CHUNK: usize = 1 << 16;
 const UNIT: usize = 4;
 
 /// Keys' bytes, one after the other in chunks; a chunk goes when its last key does.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct KeyBytes {
     chunks: Vec<Chunk>,
     /// Chunks that are empty.
@@ -16,8 +18,9 @@ pub(super) struct KeyBytes {
     filling: usize,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Chunk {
+    #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
     keys: u32,
 }

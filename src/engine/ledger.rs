@@ -17,6 +17,7 @@ use crate::model::{
     CommitTime, Coordinates, Finding, Gtid, LastWrite, NodeIndex, RowKey, TransactionRef,
 };
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A place in a stream's order: an ordinal `n` is `2 n`, a hole before it `2 n - 1`, and what was
@@ -27,7 +28,7 @@ pub(super) type Position = (u64, u64);
 pub(super) const LAST: Position = (u64::MAX, 0);
 
 /// What a transaction did to the row in one stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Change {
     pub(super) before: PackedState,
     pub(super) after: PackedState,
@@ -36,7 +37,7 @@ pub(super) struct Change {
 }
 
 /// A transaction's place in one stream.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Step {
     pub(super) position: Position,
     /// `None` where the stream shows the transaction, or has passed it, without the row.
@@ -50,7 +51,7 @@ pub(super) struct Step {
 }
 
 /// A transaction that wrote the row, or should have.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Write {
     pub(super) gtid: Gtid,
     pub(super) origin: NodeIndex,
@@ -78,7 +79,7 @@ impl Write {
 }
 
 /// What a stream's row is, as far as the stream tells.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Side {
     pub(super) state: PackedState,
     shape: u32,
@@ -108,7 +109,7 @@ pub(super) struct Meeting {
 }
 
 /// One row.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) row: RowKey,
     /// Per node what its stream held at the last meeting point; kept while a divergence is open.
@@ -130,7 +131,7 @@ pub(super) struct Entry {
 }
 
 /// Rows that need watching, by the hash of their key.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Ledger {
     entries: HashMap<u128, Entry>,
     /// Entries that may have come to a meeting point.

@@ -7,13 +7,15 @@ use super::{Report, Verifier, blank, id::IdHasher, open::OpenId, shown::DISORDER
 use crate::model::{
     Certainty, CommitTime, Coordinates, Finding, FindingKind, Healed, NodeIndex, Severity, State,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Originals of a source that a stream has not shown in time, by both.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Overdue(BTreeMap<(NodeIndex, usize), Late>);
 
 /// One source in one stream.
+#[derive(Serialize, Deserialize)]
 struct Late {
     /// All open originals of lower numbers are shown there.
     from: u64,

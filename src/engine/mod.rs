@@ -40,6 +40,7 @@ mod intake;
 mod judge;
 mod key_bytes;
 mod ledger;
+mod memory;
 mod missing;
 mod open;
 mod ownership;
@@ -56,6 +57,7 @@ mod tally;
 mod tests;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
+pub use memory::{Memory, OtherNodes, Remembered};
 pub use ownership::Ownership;
 
 use crate::model::{
@@ -69,6 +71,7 @@ use missing::Overdue;
 use open::{OpenId, OpenTable};
 use pending::Pending;
 use sequences::Sequences;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
 use tally::{Tally, TallyKey};
@@ -106,6 +109,14 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Window in microseconds and number of the keys of recent copies.
+    fn recent(&self) -> (i64, usize) {
+        let window = self.shared_key_window_micros.max(self.near_conflict_window_micros);
+        (window, self.recent_keys_max)
+    }
+}
+
 /// A finding as it stands now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Report {
@@ -118,9 +129,14 @@ pub struct Report {
 }
 
 /// Judges the transactions of all streams.
+///
+/// All that it remembers can be written down and read back: see [`Verifier::memory`].
+#[derive(Serialize, Deserialize)]
 pub struct Verifier {
     nodes: Nodes,
+    #[serde(skip)]
     ownership: Ownership,
+    #[serde(skip)]
     settings: Settings,
     streams: Vec<Stream>,
     sources: Sources,
@@ -134,6 +150,7 @@ pub struct Verifier {
     doubts: BTreeMap<(NodeIndex, usize), Vec<u64>>,
     definitions: Definitions,
     tally: Tally,
+    #[serde(skip)]
     rules_by_table: BTreeMap<TableId, TableRule>,
     coverage: Coverage,
     /// Per node: commit time of its newest original.
@@ -170,8 +187,7 @@ impl Verifier {
     /// # Input
     /// Names and server ids checked by the configuration.
     pub fn new(nodes: Nodes, ownership: Ownership, settings: Settings) -> Self {
-        let window = settings.shared_key_window_micros.max(settings.near_conflict_window_micros);
-        let limit = settings.recent_keys_max;
+        let (window, limit) = settings.recent();
         let streams = nodes.indices().map(|_| Stream::new(RecentCopies::new(window, limit)));
         let coverage = Coverage {
             streams: vec![StreamCoverage::default(); nodes.len()],
@@ -316,6 +332,11 @@ impl Verifier {
         }
         self.judge_meetings(false, out);
         self.keep_bound(node, tx.committed_at, out);
+    }
+
+    /// Reports what is counted, where the count has grown since it was reported last: no news.
+    pub fn recount(&mut self, out: &mut Vec<Report>) {
+        self.tally.recount(out);
     }
 
     /// The end of all streams: settles what is left, as it stands.

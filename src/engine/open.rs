@@ -10,17 +10,18 @@ use super::{
 };
 use crate::model::{
     CommitTime, Coordinates, Gtid, Key, NODES_MAX, NodeIndex, Operation, RowKey, RowState, Table,
-    Transaction,
+    Transaction, shared::Shared,
 };
 use hashbrown::{HashMap, HashTable};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// An open transaction's place in the table. Places are used again after a close.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(super) struct OpenId(u32);
 
 /// A touch's place in the table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct TouchId(u32);
 
 const NONE: u32 = u32::MAX;
@@ -56,9 +57,10 @@ pub(super) struct Places<'a>(&'a [Elsewhere]);
 ///
 /// 64 bytes: with replication stopped there is one for every transaction. What others share is in
 /// [`Common`], what is rarely there in [`Extra`].
+#[derive(Serialize, Deserialize)]
 struct Stored {
     /// `None` in a place that is not used.
-    common: Option<Arc<Common>>,
+    common: Option<Shared<Arc<Common>>>,
     extra: Option<Box<Extra>>,
     sequence: u64,
     ordinal: u64,
@@ -75,7 +77,7 @@ struct Stored {
 }
 
 /// What few open transactions have.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Extra {
     elsewhere: Vec<Elsewhere>,
     /// Per node that touches were noted for: the place after which those notes hold.
@@ -87,6 +89,7 @@ struct Extra {
 }
 
 /// Where another node's stream shows a transaction.
+#[derive(Serialize, Deserialize)]
 struct Elsewhere {
     node: NodeIndex,
     place: Option<Place>,
@@ -137,7 +140,7 @@ impl OpenTransaction<'_> {
 
 impl Stored {
     fn common(&self) -> &Common {
-        self.common.as_deref().expect("an OpenId lives as long as its entry")
+        &self.common.as_ref().expect("an OpenId lives as long as its entry").0
     }
 
     fn elsewhere(&self) -> &[Elsewhere] {
@@ -164,7 +167,7 @@ fn unpack_time(packed: i64) -> CommitTime {
 /// Kept to 64 bytes: with replication stopped there is one for every row written. The chain of a
 /// node's touches on a key is linked both ways because transactions mostly close oldest first, and
 /// a counter row may have a long chain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Touch {
     key: u128,
     before: PackedState,
@@ -262,15 +265,42 @@ pub(super) struct KeyChange {
 ///
 /// Touches are linked twice: by key (a hash table holds the newest of each key) and by transaction.
 /// So a touch costs its 64 bytes, about 8 of the hash tables, and its key's bytes.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub(super) struct OpenTable {
     transactions: Pool<Stored>,
     commons: Commons,
     touches: Pool<Touch>,
     key_bytes: KeyBytes,
+    #[serde(skip)]
     heads: [HashTable<u32>; HEADS],
     /// Conflicts of a touch with touches of a node's originals, counted up to 255.
     conflicts: HashMap<(u32, NodeIndex), u8>,
+}
+
+/// What is written of an [`OpenTable`]: the newest touches are found again.
+#[derive(Deserialize)]
+struct Written {
+    transactions: Pool<Stored>,
+    commons: Commons,
+    touches: Pool<Touch>,
+    key_bytes: KeyBytes,
+    conflicts: HashMap<(u32, NodeIndex), u8>,
+}
+
+impl From<Written> for OpenTable {
+    fn from(written: Written) -> Self {
+        let Written { transactions, commons, touches, key_bytes, conflicts } = written;
+        let heads = Default::default();
+        let mut table = OpenTable { transactions, commons, touches, key_bytes, heads, conflicts };
+        let touches = &table.touches;
+        for place in touches.places().filter(|at| touches.get(*at).newer_of_key == NONE) {
+            let hash = touches.get(place).chain_hash();
+            let heads = &mut table.heads[head_table(hash)];
+            heads.insert_unique(hash, place, |at| touches.get(*at).chain_hash());
+        }
+        table
+    }
 }
 
 /// Hash tables of newest touches.
@@ -322,7 +352,7 @@ impl OpenTable {
         let far = near.is_none().then(|| Extra { far: Some((start, end)), ..Extra::default() });
         let (start, length) = near.unwrap_or_default();
         OpenId(self.transactions.insert(Stored {
-            common: Some(self.commons.of(seen, was_behind, tx)),
+            common: Some(Shared(self.commons.of(seen, was_behind, tx))),
             extra: far.map(Box::new),
             sequence: seen.gtid.sequence,
             ordinal: seen.ordinal,
@@ -590,7 +620,7 @@ impl OpenTable {
     /// Takes a transaction out, with its touches.
     pub(super) fn remove(&mut self, id: OpenId) -> Closed {
         let stored = self.transactions.get_mut(id.0);
-        let common = stored.common.take().expect("an OpenId lives as long as its entry");
+        let common = stored.common.take().expect("an OpenId lives as long as its entry").0;
         let findings = stored.extra.take().map_or(Vec::new(), |extra| extra.findings);
         let mut at = stored.first_touch;
         let (source, origin) = (common.source, common.origin);

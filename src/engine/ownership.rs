@@ -7,7 +7,7 @@ use crate::model::{
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// The rules, ready to be asked by table name.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Ownership {
     rules: Vec<(GlobSet, OwnershipRule)>,
     unlisted: Unlisted,

@@ -2,13 +2,14 @@
 
 use super::{Report, open::TouchView, shown::Place};
 use crate::model::{Certainty, Coordinates, Finding, Gtid, NodeIndex, Outcome};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Findings that are kept until they settle; about 1 KB each.
 const UNSETTLED_MAX: usize = 200_000;
 
 /// Unsettled findings, by a serial number.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Pending {
     pub(super) findings: BTreeMap<u64, Unsettled>,
     pub(super) serial: u64,
@@ -17,6 +18,7 @@ pub(super) struct Pending {
 }
 
 /// A finding, and what it waits for.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Unsettled {
     finding: Finding,
     /// Open transactions that it is about.
@@ -42,7 +44,7 @@ impl Unsettled {
 }
 
 /// For a conflict: what is known of the order, from each transaction's side.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) sides: [Side; 2],
     /// The keys are spelled differently, in a collation that is not known to the letter.
@@ -50,7 +52,7 @@ pub(super) struct Order {
 }
 
 /// One transaction of a conflict, as the other's stream has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Side {
     pub(super) gtid: Gtid,
     /// The other transaction's origin, whose stream has to show this one.
@@ -66,7 +68,7 @@ pub(super) struct Side {
 }
 
 /// What two writes of a row say of their order where no copy shows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum WithoutCopies {
     /// The later one found what the earlier one left: it was written over it.
     Over,

@@ -3,20 +3,27 @@
 //! A vector that grows moves everything, and holds the old and the new while it does; it never
 //! shrinks. Here nothing moves, and a block goes when its last value does.
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 const SLOTS: usize = 256;
 
 /// Places are used again after a removal.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Pool<T> {
     blocks: Vec<Block<T>>,
     /// The blocks that are not full, the last one first to be filled.
     room: Vec<u32>,
     /// The block that was emptied last, so that one value that comes and goes costs no memory.
+    #[serde(skip, default = "Vec::new")]
     spare: Vec<T>,
     len: usize,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 struct Block<T> {
     /// No capacity while the block is empty; a slot that is not used holds what it held last.
+    #[serde(deserialize_with = "slots")]
     slots: Vec<T>,
     used: [u64; SLOTS / 64],
 }
@@ -25,6 +32,14 @@ impl<T> Default for Pool<T> {
     fn default() -> Self {
         Pool { blocks: Vec::new(), room: Vec::new(), spare: Vec::new(), len: 0 }
     }
+}
+
+fn slots<'de, T: Deserialize<'de>, D: Deserializer<'de>>(of: D) -> Result<Vec<T>, D::Error> {
+    let mut slots = Vec::deserialize(of)?;
+    if !slots.is_empty() {
+        slots.reserve_exact(SLOTS.saturating_sub(slots.len()));
+    }
+    Ok(slots)
 }
 
 impl<T> Block<T> {

@@ -1,14 +1,16 @@
 //! Open transactions of one source, by their sequence numbers.
 
 use super::open::OpenId;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::Range};
 
 const BLOCK: u64 = 32;
 
 /// Sequence numbers are mostly dense: blocks of 32 take 5 bytes a transaction.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Sequences(BTreeMap<u64, Box<Block>>);
 
+#[derive(Serialize, Deserialize)]
 struct Block {
     /// Bit n: the n-th number of the block is open.
     open: u32,

@@ -1,6 +1,7 @@
 //! What one stream has shown of one source of transactions.
 
 use crate::model::Coordinates;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Between which places of a stream a transaction took effect on that stream's rows.
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// place is certain. For a hole (MariaDB logs nothing for a change that changed nothing) all that
 /// is certain is that it passed between its neighbours; `after` is 0 where the stream has shown no
 /// neighbour below, and then it may have passed before the stream began.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Place {
     pub(super) after: u64,
     pub(super) at: u64,
@@ -58,7 +59,7 @@ impl Place {
 }
 
 /// A copy that a stream showed before its original was read from the origin's stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct EarlyCopy {
     pub(super) ordinal: u64,
     pub(super) coordinates: Coordinates,
@@ -69,7 +70,7 @@ pub(super) struct EarlyCopy {
 }
 
 /// What a stream has shown of one source, as far as later questions need it.
-#[derive(Default, Debug)]
+#[derive(Default, Debug, Serialize, Deserialize)]
 pub(super) struct ShownLog {
     /// Copies whose originals have not been read: they wait here for them.
     early: BTreeMap<u64, EarlyCopy>,

@@ -1,13 +1,14 @@
 //! A row's state in 64 bits.
 
 use crate::model::RowState;
+use serde::{Deserialize, Serialize};
 
 /// What a row was at one moment, packed: absent, a whole image's hash, or the hashes of a partial
 /// image's columns and values.
 ///
 /// A whole image keeps 63 bits of its hash. Two states that are equal by chance hide a difference
 /// once in 2^63 comparisons; none is ever made up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct PackedState(u64);
 
 const PARTIAL: u64 = 1 << 63;

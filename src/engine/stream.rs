@@ -6,9 +6,11 @@ use super::{
     shown::{DISORDER_MAX, ShownLog},
 };
 use crate::model::{Gtid, GtidSet, GtidSource, NodeIndex};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One node's stream.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Stream {
     /// Whether the stream is read; set by `begin`.
     pub(super) begun: bool,
@@ -131,7 +133,7 @@ impl Stream {
 }
 
 /// Numbers the sources, so that the hot path handles small integers.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Sources {
     numbers: BTreeMap<GtidSource, usize>,
     last: Option<(GtidSource, usize)>,

@@ -13,13 +13,21 @@ pub use error::FeedError;
 pub use evidence::{EvidenceError, Wanted, read_from_files, server_version};
 pub use files::{BinlogFile, FileFeed, file_server_ids, resolve_source};
 
-use crate::model::{GtidSet, Transaction};
+use crate::model::{Gtid, GtidSet, Transaction};
 
 /// What a feed delivers, in stream order.
 #[derive(Debug)]
 pub enum FeedItem {
     /// The first thing of every stream: what its server had before it.
     Begin(GtidSet),
+    /// What it takes to go on from here besides the set of GTIDs; only from live servers, after
+    /// [`FeedItem::Begin`] and after a gap.
+    Standing {
+        /// MariaDB: the last GTID of each domain.
+        heads: Vec<Gtid>,
+        /// MySQL: what was purged before the stream was begun.
+        purged: GtidSet,
+    },
     /// A whole transaction.
     Transaction(Box<Transaction>),
     /// Part of the stream is missing.

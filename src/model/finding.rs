@@ -1,10 +1,11 @@
 //! Findings: what twinlog reports.
 
 use super::{BlindSpotReason, CommitTime, Coordinates, Gtid, NodeIndex, Operation, RowKey};
+use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
 /// A finding's identity: 128 bits derived from what it is about, the same in every run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct FindingId(pub u128);
 
 impl fmt::Display for FindingId {
@@ -14,7 +15,7 @@ impl fmt::Display for FindingId {
 }
 
 /// What kind of thing was found.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum FindingKind {
     /// An original writes a table that another node owns.
     TableOwnership,
@@ -86,7 +87,7 @@ impl FindingKind {
 }
 
 /// How much it matters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Severity {
     /// Worth knowing.
     Info,
@@ -114,7 +115,7 @@ impl Severity {
 }
 
 /// Whether the logs prove it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Certainty {
     /// Proved by the logs.
     Exact,
@@ -123,7 +124,7 @@ pub enum Certainty {
 }
 
 /// Whether it still holds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum State {
     /// It holds, or cannot heal.
     Open,
@@ -151,7 +152,7 @@ impl State {
 }
 
 /// What became of a conflict's row.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Outcome {
     /// Some side has not shown all transactions on the row yet.
     Pending,
@@ -179,7 +180,7 @@ impl Outcome {
 }
 
 /// How a row came to differ between streams, as far as the logs tell.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Cause {
     /// The streams have its writes in different orders.
     Conflict,
@@ -205,7 +206,7 @@ impl Cause {
 }
 
 /// Where a stream last wrote a row.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LastWrite {
     /// The transaction that wrote it.
     pub gtid: Option<Gtid>,
@@ -218,7 +219,7 @@ pub struct LastWrite {
 }
 
 /// How a finding ceased to hold.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Healed {
     /// Commit time of the transaction that healed it.
     pub at: CommitTime,
@@ -227,7 +228,7 @@ pub struct Healed {
 }
 
 /// The operations of a conflict, the lower-numbered node's first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ConflictKind(pub Operation, pub Operation);
 
 impl fmt::Display for ConflictKind {
@@ -237,7 +238,7 @@ impl fmt::Display for ConflictKind {
 }
 
 /// Who owns what was written, and which rule says so.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct OwnerRef {
     /// The owners; empty when the table is listed by no rule and writes to it are denied.
     pub nodes: Vec<NodeIndex>,
@@ -248,7 +249,7 @@ pub struct OwnerRef {
 }
 
 /// One transaction in a finding, as the streams show it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TransactionRef {
     /// The node it came from; `None` when no node names its server.
     pub origin: Option<NodeIndex>,
@@ -265,7 +266,7 @@ pub struct TransactionRef {
 }
 
 /// One thing that twinlog reports.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// Identity.
     pub id: FindingId,

@@ -1,9 +1,10 @@
 //! Global transaction identifiers of both families, and sets of them.
 
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// A MySQL GTID tag (8.3 and later): at most 32 characters of `[a-z0-9_]`, or empty.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Tag {
     len: u8,
     bytes: [u8; 32],
@@ -34,7 +35,7 @@ impl fmt::Debug for Tag {
 }
 
 /// What numbers a sequence of transactions: everything of a GTID but the sequence number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum GtidSource {
     /// MySQL: the UUID of the origin server, and a tag.
     MySql {
@@ -64,7 +65,7 @@ impl GtidSource {
 }
 
 /// One global transaction identifier: `uuid:n`, `uuid:tag:n` or `domain-server-seq`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Gtid {
     /// Which sequence.
     pub source: GtidSource,
@@ -106,7 +107,7 @@ pub struct ParseGtidError(String);
 ///
 /// For MariaDB, whose servers name only the last sequence number per domain and server, a
 /// member stands for itself and all before it: [`GtidSet::add_up_to`].
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct GtidSet {
     /// Per source, disjoint and ascending inclusive ranges.
     ranges: BTreeMap<GtidSource, Vec<(u64, u64)>>,

@@ -9,6 +9,7 @@ mod node;
 mod ownership;
 mod schema;
 mod setting;
+pub(crate) mod shared;
 mod table;
 mod time;
 mod transaction;

@@ -1,12 +1,13 @@
 //! Nodes: the masters, by their names.
 
 use super::GtidSource;
+use serde::{Deserialize, Serialize};
 
 /// The most nodes of one ring: what the engine's record of a write has room for.
 pub const NODES_MAX: usize = 12;
 
 /// A node by its place in [`Nodes`]; nodes are numbered in the order of their names.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct NodeIndex(pub u8);
 
 impl NodeIndex {
@@ -17,7 +18,7 @@ impl NodeIndex {
 }
 
 /// One master: its name and the server identities that belong to it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Node {
     /// Its name in the configuration and on the command line.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct Node {
 ///
 /// Sorted, so that the numbering, and with it everything derived from it, does not depend on
 /// the order in which a person named them.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Nodes(Vec<Node>);
 
 impl Nodes {

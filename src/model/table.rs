@@ -1,12 +1,13 @@
 //! Tables as a binlog describes them, and rows named by their keys.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A table's identity across streams: the XXH3-128 of `schema NUL name`.
 ///
 /// Names are taken as logged; servers with different `lower_case_table_names` are not folded.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct TableId(pub u128);
 
 impl TableId {
@@ -25,7 +26,7 @@ impl TableId {
 /// # Source
 /// `enum_field_types` and `Table_map_event` in MySQL's libs/mysql/binlog/event/rows_event.h;
 /// the `unsigned`, `charset` and label facts come from the optional metadata.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ColumnType {
     /// TINYINT to BIGINT: 1, 2, 3, 4 or 8 bytes, little endian.
     Int {
@@ -121,7 +122,7 @@ pub enum ColumnType {
 }
 
 /// One column of a table.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Column {
     /// Its name, where `binlog_row_metadata=FULL` carries it or the server's schema is known.
     pub name: Option<String>,
@@ -130,7 +131,7 @@ pub struct Column {
 }
 
 /// A table as one table map event describes it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Table {
     /// Identity across streams.
     pub id: TableId,
@@ -152,7 +153,7 @@ pub struct Table {
 }
 
 /// A unique key other than the primary one.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct UniqueKey {
     /// Its name.
     pub name: Arc<str>,
@@ -172,13 +173,15 @@ impl Table {
 /// `bytes` is the canonical form, column after column in key order: integers as 8 bytes little
 /// endian, sign or zero extended; strings and blobs as a 4-byte little endian length and the
 /// bytes of the image; every other type as its fixed bytes of the image.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RowKey {
     /// The table, as the stream that showed the row describes it.
+    #[serde(with = "super::shared")]
     pub table: Arc<Table>,
     /// The key's place in the table's `unique_keys`; `None` is the primary key.
     pub index: Option<u16>,
     /// Canonical key bytes.
+    #[serde(with = "serde_bytes")]
     pub bytes: Box<[u8]>,
 }
 

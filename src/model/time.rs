@@ -1,10 +1,12 @@
 //! Times as the logs carry them.
 
+use serde::{Deserialize, Serialize};
+
 /// When a transaction was committed on its origin, as its log says.
 ///
 /// MySQL 8 logs microseconds (`original_commit_timestamp`); MariaDB and older servers only the
 /// whole seconds of the event header.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct CommitTime {
     /// Microseconds since the Unix epoch, by the origin's clock.
     pub micros: i64,

@@ -1,10 +1,11 @@
 //! A transaction as facts: what the engine needs to judge it, and no more.
 
 use super::{CommitTime, Coordinates, Gtid, Table};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What a row event did to a row.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Operation {
     /// Absent before, present after.
     Insert,
@@ -163,7 +164,7 @@ pub enum DefinitionEffect {
 }
 
 /// Why something could not be verified.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum BlindSpotReason {
     /// Rows were written by a statement logged as text.
     StatementFormat,

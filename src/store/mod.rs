@@ -1,7 +1,8 @@
-//! The store: findings, acknowledgements, suspect rows and checkpoints, over a restart.
+//! The store: findings, acknowledgements, and what a restart goes on with.
 //!
-//! **Architecture invariants.** What a [`Batch`] holds is committed all or not at all, so that
-//! findings and checkpoints never contradict each other. One process writes findings; any number
+//! **Architecture invariants.** What a [`Batch`] holds is committed all or not at all, with the
+//! memory that belongs to its checkpoints, so that findings, checkpoints and memory never
+//! contradict each other. One process writes findings; any number
 //! may look and acknowledge beside it. The store reads no clock and decides nothing about
 //! findings. SQL stands in here alone, behind an API without SQL in it, so that another database
 //! can take its place (`docs/decisions/0004-rusqlite-for-the-store.md`).
@@ -13,6 +14,7 @@ mod error;
 mod lock;
 mod memory;
 mod page;
+mod parts;
 mod query;
 mod schema;
 #[cfg(test)]
@@ -25,12 +27,14 @@ pub use query::{After, Kept, Query};
 
 use crate::model::{Certainty, FindingKind, Outcome, Severity, State};
 use lock::Lock;
+use parts::{PartsReader, PartsWriter};
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension, TransactionBehavior, named_params, types::ValueRef,
 };
 use std::{
     collections::BTreeMap,
     fs::OpenOptions,
+    io::{Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -88,36 +92,25 @@ pub struct StoredFinding {
     pub record: String,
 }
 
-/// A row that is under suspicion of differing between the masters.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LedgerRow {
-    /// `schema.table`.
-    pub table: String,
-    /// The hash of its key.
-    pub key_hash: u128,
-    /// Its key, as people write it.
-    pub key: String,
-    /// The finding about it.
-    pub finding: Option<String>,
-    /// Commit time from which on it is suspect.
-    pub since: i64,
-    /// In which form `body` is.
-    pub form: u32,
-    /// What the engine remembers of the row.
-    pub body: Vec<u8>,
-}
-
-/// Where a node's stream has been read to.
+/// Where a node's stream goes on after a restart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
     /// The node's name.
     pub node: String,
     /// Binlog file, by its base name.
     pub file: String,
-    /// Offset in it, in bytes.
+    /// Offset in it at which the last transaction begins, in bytes.
+    pub start: u64,
+    /// Offset in it up to which it was judged, in bytes.
     pub offset: u64,
+    /// The last transaction's GTID; empty where it has none.
+    pub last: String,
     /// All GTIDs up to there, as the server writes them.
     pub gtid_set: String,
+    /// MariaDB: the last GTID of each domain up to there.
+    pub heads: String,
+    /// MySQL: what the server had purged before the stream was begun.
+    pub purged: String,
     /// Commit time of the newest transaction up to there.
     pub committed_at: i64,
 }
@@ -129,12 +122,17 @@ pub struct Batch {
     pub now: i64,
     /// Findings to add or to bring up to date.
     pub findings: Vec<StoredFinding>,
-    /// Suspect rows to add or to bring up to date.
-    pub suspects: Vec<LedgerRow>,
-    /// Rows that are not suspect any more: table, and the hash of the key.
-    pub cleared: Vec<(String, u128)>,
-    /// Where streams have been read to.
+    /// Where streams go on after a restart; only in a batch with a [`Memory`], which belongs to
+    /// them.
     pub checkpoints: Vec<Checkpoint>,
+}
+
+/// What is remembered at a batch's checkpoints.
+pub struct Memory<'m> {
+    /// In which form; whoever reads it has to know that form.
+    pub form: &'m str,
+    /// Writes it.
+    pub write: &'m dyn Fn(&mut dyn Write) -> std::io::Result<()>,
 }
 
 /// What a commit made of a finding.
@@ -287,24 +285,34 @@ impl Store {
     /// # Errors
     /// What SQLite says: a full disk, a file that another program holds.
     pub fn commit(&mut self, batch: &Batch) -> Result<Vec<Committed>, StoreError> {
+        self.commit_with(batch, None).map(|(committed, _)| committed)
+    }
+
+    /// The same, with what is remembered at the batch's checkpoints, in place of what was kept
+    /// before; gives its size in bytes, too.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; and what the memory says that writes itself.
+    pub fn commit_with(
+        &mut self,
+        batch: &Batch,
+        memory: Option<Memory<'_>>,
+    ) -> Result<(Vec<Committed>, u64), StoreError> {
         let committed = (|| {
             let behavior = TransactionBehavior::Immediate;
             let transaction = self.connection.transaction_with_behavior(behavior)?;
             let upsert = |finding| upsert(&transaction, finding, batch.now);
             let committed = batch.findings.iter().map(upsert).collect::<Result<_, _>>()?;
-            for row in &batch.suspects {
-                put_suspect(&transaction, row)?;
-            }
-            for (table, key_hash) in &batch.cleared {
-                let sql = "DELETE FROM ledger WHERE table_name = ?1 AND key_hash = ?2";
-                let hash = key_hash.to_be_bytes();
-                transaction.prepare_cached(sql)?.execute((table, &hash[..]))?;
-            }
-            for checkpoint in &batch.checkpoints {
-                put_checkpoint(&transaction, checkpoint)?;
+            let mut size = 0;
+            if let Some(memory) = memory {
+                transaction.execute("DELETE FROM checkpoint", [])?;
+                for checkpoint in &batch.checkpoints {
+                    put_checkpoint(&transaction, checkpoint)?;
+                }
+                size = put_memory(&transaction, &memory)?;
             }
             transaction.commit()?;
-            Ok(committed)
+            Ok((committed, size))
         })();
         committed.map_err(|source| self.fails("write findings", source))
     }
@@ -372,16 +380,21 @@ impl Store {
     /// # Errors
     /// What SQLite says.
     pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
-        let sql = "SELECT node, file, offset, gtid_set, committed_at FROM checkpoint ORDER BY node";
+        let sql = "SELECT node, file, start, offset, last, gtid_set, heads, purged, committed_at
+            FROM checkpoint ORDER BY node";
         let read = || {
             let mut statement = self.connection.prepare(sql)?;
             let rows = statement.query_map([], |row| {
                 Ok(Checkpoint {
                     node: row.get(0)?,
                     file: row.get(1)?,
-                    offset: row.get::<_, i64>(2)?.cast_unsigned(),
-                    gtid_set: row.get(3)?,
-                    committed_at: row.get(4)?,
+                    start: row.get::<_, i64>(2)?.cast_unsigned(),
+                    offset: row.get::<_, i64>(3)?.cast_unsigned(),
+                    last: row.get(4)?,
+                    gtid_set: row.get(5)?,
+                    heads: row.get(6)?,
+                    purged: row.get(7)?,
+                    committed_at: row.get(8)?,
                 })
             })?;
             rows.collect::<Result<_, _>>()
@@ -389,29 +402,15 @@ impl Store {
         read().map_err(|source| self.fails("read the checkpoint", source))
     }
 
-    /// All rows under suspicion.
+    /// What is remembered at the checkpoints; `None` where nothing is, or in another form.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn ledger(&self) -> Result<Vec<LedgerRow>, StoreError> {
-        let sql = "SELECT table_name, key_hash, key, finding_id, since, form, body FROM ledger
-            ORDER BY table_name, key_hash";
-        let read = || {
-            let mut statement = self.connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| {
-                Ok(LedgerRow {
-                    table: row.get(0)?,
-                    key_hash: u128::from_be_bytes(row.get(1)?),
-                    key: row.get(2)?,
-                    finding: row.get(3)?,
-                    since: row.get(4)?,
-                    form: row.get(5)?,
-                    body: row.get(6)?,
-                })
-            })?;
-            rows.collect::<Result<_, _>>()
-        };
-        read().map_err(|source| self.fails("read the ledger", source))
+    pub fn memory(&self, form: &str) -> Result<Option<impl Read>, StoreError> {
+        let sql = "SELECT value = ?2 FROM meta WHERE name = ?1";
+        let same = self.connection.query_row(sql, (MEMORY_FORM, form), |row| row.get::<_, bool>(0));
+        let same = same.optional().map_err(|source| self.fails("read the memory", source))?;
+        Ok((same == Some(true)).then(|| PartsReader::new(&self.connection)))
     }
 }
 
@@ -501,19 +500,32 @@ fn upsert(
     Ok(Committed { change, is_acknowledged, was_open, is_open })
 }
 
-fn put_suspect(connection: &Connection, row: &LedgerRow) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO ledger
-            (table_name, key_hash, key, finding_id, since, form, body)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let hash = row.key_hash.to_be_bytes();
-    let values = (&row.table, &hash[..], &row.key, &row.finding, row.since, row.form, &row.body);
+fn put_checkpoint(connection: &Connection, of: &Checkpoint) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO checkpoint
+            (node, file, start, offset, last, gtid_set, heads, purged, committed_at)
+        VALUES (:node, :file, :start, :offset, :last, :gtid_set, :heads, :purged, :committed_at)";
+    let values = named_params! {
+        ":node": of.node,
+        ":file": of.file,
+        ":start": of.start.cast_signed(),
+        ":offset": of.offset.cast_signed(),
+        ":last": of.last,
+        ":gtid_set": of.gtid_set,
+        ":heads": of.heads,
+        ":purged": of.purged,
+        ":committed_at": of.committed_at,
+    };
     connection.prepare_cached(sql)?.execute(values).map(drop)
 }
 
-fn put_checkpoint(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO checkpoint (node, file, offset, gtid_set, committed_at)
-        VALUES (?1, ?2, ?3, ?4, ?5)";
-    let Checkpoint { node, file, offset, gtid_set, committed_at } = checkpoint;
-    let values = (node, file, offset.cast_signed(), gtid_set, committed_at);
-    connection.prepare_cached(sql)?.execute(values).map(drop)
+/// Where the form of the memory stands in the table `meta`.
+const MEMORY_FORM: &str = "memory_form";
+
+fn put_memory(connection: &Connection, memory: &Memory<'_>) -> rusqlite::Result<u64> {
+    let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute((MEMORY_FORM, memory.form))?;
+    let mut parts = PartsWriter::begin(connection)?;
+    let written = (memory.write)(&mut parts).and_then(|()| parts.finish());
+    // What SQLite said is inside, and so is the reason of an encoder.
+    written.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

@@ -76,6 +76,25 @@ pub(super) const STEPS: &[&str] = &[
     CREATE INDEX findings_by_kind ON findings (kind, severity, state, more);
     CREATE INDEX findings_by_table ON findings (table_name, kind, severity, state);
     CREATE INDEX findings_by_beginning ON findings (first_seen, kind);",
+    // 4: what a restart goes on with. The ledger's rows are in the memory now.
+    "DROP TABLE ledger;
+    DROP TABLE checkpoint;
+    CREATE TABLE checkpoint (
+        node TEXT PRIMARY KEY NOT NULL,
+        file TEXT NOT NULL,
+        -- the last transaction: where it begins and ends, and its GTID
+        start INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        last TEXT NOT NULL,
+        gtid_set TEXT NOT NULL,
+        -- the last GTID of each domain, by MariaDB's order
+        heads TEXT NOT NULL,
+        -- what was purged before the stream was begun, by MySQL
+        purged TEXT NOT NULL,
+        committed_at INTEGER NOT NULL
+    ) STRICT;
+    -- what the engine remembers at the checkpoints, in parts; its form is in meta
+    CREATE TABLE memory (part INTEGER PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT;",
 ];
 
 /// The version that this program writes.

@@ -118,50 +118,55 @@ fn a_batch_is_committed_whole_or_not_at_all() {
     let checkpoint = |offset| Checkpoint {
         node: "a".to_owned(),
         file: "a-bin.000001".to_owned(),
+        start: 4,
         offset,
+        last: "0-1-5".to_owned(),
         gtid_set: "0-1-5".to_owned(),
+        heads: "0-1-5".to_owned(),
+        purged: String::new(),
         committed_at: 9,
     };
-    let row = |key: &str| LedgerRow {
-        table: "shop.orders".to_owned(),
-        key_hash: u128::MAX - 1,
-        key: key.to_owned(),
-        finding: Some(finding(1, 10).id),
-        since: 5,
-        form: 1,
-        body: vec![0, 255],
+    let first =
+        Batch { now: 1, findings: vec![finding(1, 10)], checkpoints: vec![checkpoint(100)] };
+    // More than a part.
+    let long: Vec<u8> =
+        (0..3 << 20).map(|n: u32| n.wrapping_mul(0x9e37_79b9).to_be_bytes()[0]).collect();
+    let commit = |store: &mut Store, batch: &Batch, memory: &[u8]| {
+        let write = |into: &mut dyn Write| into.write_all(memory);
+        store.commit_with(batch, Some(Memory { form: "f", write: &write }))
     };
-    let first = Batch {
-        now: 1,
-        findings: vec![finding(1, 10)],
-        suspects: vec![row("1")],
-        cleared: Vec::new(),
-        checkpoints: vec![checkpoint(100)],
+    let remembered = |store: &Store, form: &str| {
+        let mut read = Vec::new();
+        store.memory(form).unwrap()?.read_to_end(&mut read).unwrap();
+        Some(read)
     };
-    store.commit(&first).unwrap();
+    assert_eq!(remembered(&store, "f"), None);
+    assert_eq!(commit(&mut store, &first, &long).unwrap().1, long.len() as u64);
     assert_eq!(store.checkpoints().unwrap(), first.checkpoints);
-    assert_eq!(store.ledger().unwrap(), first.suspects);
+    assert!(remembered(&store, "f") == Some(long.clone()));
+    assert_eq!(remembered(&store, "g"), None, "another form is nobody's");
     // The last thing of a batch fails.
-    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON checkpoint BEGIN
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON memory BEGIN
         SELECT raise(ABORT, 'no room'); END";
     store.connection.execute_batch(refuse).unwrap();
     let second = Batch {
         now: 2,
         findings: vec![finding(2, 20), finding(3, 30)],
-        suspects: vec![row("2")],
-        cleared: vec![("shop.orders".to_owned(), u128::MAX - 1)],
         checkpoints: vec![checkpoint(200)],
     };
-    let error = store.commit(&second).unwrap_err().to_string();
+    let error = commit(&mut store, &second, b"short").unwrap_err().to_string();
     assert!(error.contains("twinlog.db: cannot write findings: no room"), "{error}");
     assert_eq!(all(&store, &Query::default(), 2).len(), 1);
-    assert_eq!(store.ledger().unwrap(), first.suspects);
+    assert!(remembered(&store, "f") == Some(long));
     assert_eq!(store.checkpoints().unwrap(), first.checkpoints);
     // The same batch again, once there is room.
     store.connection.execute_batch("DROP TRIGGER refuse").unwrap();
-    let committed = store.commit(&second).unwrap();
+    let (committed, _) = commit(&mut store, &second, b"short").unwrap();
     assert!(committed.iter().all(|of| of.change == Change::New), "{committed:?}");
-    assert_eq!(store.ledger().unwrap(), [], "cleared in the same batch");
+    assert_eq!(remembered(&store, "f"), Some(b"short".to_vec()));
+    // Findings alone leave the rest as it is.
+    store.commit(&Batch { now: 3, findings: vec![finding(4, 40)], ..Batch::default() }).unwrap();
+    assert_eq!(remembered(&store, "f"), Some(b"short".to_vec()));
     drop(store);
     let store = Store::look(&dir.path().join("twinlog.db")).unwrap();
     assert_eq!(store.checkpoints().unwrap(), second.checkpoints);

@@ -81,11 +81,12 @@ impl From<Failure> for End {
 pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<StreamStatus>) {
     let mut follower = Follower {
         reader: StreamReader::new("", options.plans.clone()),
+        delivered: Delivered::at(&options.start),
+        // Who goes on knows what the stream began with.
+        begun: matches!(options.start, LiveStart::Resume(_)),
         options,
         send,
         status,
-        delivered: Delivered::default(),
-        begun: false,
         headed: false,
         purged: false,
         quiet: 0,
@@ -222,7 +223,8 @@ impl Follower {
             return Ok(());
         }
         let detail = format!("the server purged {} before it was read", missing.spans());
-        self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await
+        self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await?;
+        self.deliver_standing().await
     }
 
     async fn deliver(&self, event: LiveEvent) -> Result<(), End> {
@@ -231,7 +233,14 @@ impl Follower {
 
     async fn begin(&mut self, baseline: GtidSet) -> Result<(), End> {
         self.begun = true;
-        self.deliver(LiveEvent::Item(FeedItem::Begin(baseline))).await
+        self.deliver(LiveEvent::Item(FeedItem::Begin(baseline))).await?;
+        self.deliver_standing().await
+    }
+
+    async fn deliver_standing(&self) -> Result<(), End> {
+        let heads = self.delivered.positions.values().copied().collect();
+        let purged = self.delivered.purged.clone();
+        self.deliver(LiveEvent::Item(FeedItem::Standing { heads, purged })).await
     }
 
     async fn read(&mut self, stream: &mut BinlogStream) -> Result<std::convert::Infallible, End> {
@@ -343,7 +352,8 @@ impl Follower {
         }
         let file = self.place.file();
         let detail = format!("before {file}: the server did not send {}", missing.spans());
-        self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await
+        self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await?;
+        self.deliver_standing().await
     }
 
     /// The head of the oldest file that a MariaDB server has left: what it names was purged, and
@@ -380,7 +390,7 @@ impl Follower {
             return Ok(());
         }
         let reached = match &self.options.start {
-            LiveStart::Now => false,
+            LiveStart::Now | LiveStart::Resume(_) => false,
             LiveStart::Earliest => true,
             start => !is_before(start, self.place.file(), self.place.offset()),
         };

@@ -30,6 +30,7 @@ use super::{FeedError, FeedItem};
 use crate::{
     binlog::TablePlans,
     config::{MysqlUrl, Secret, TlsConfig},
+    model::{Coordinates, Gtid, GtidSet},
 };
 
 /// Which server to follow, and how.
@@ -59,6 +60,8 @@ pub enum LiveStart {
     Now,
     /// With the oldest file that the server still has.
     Earliest,
+    /// After what was judged before a restart.
+    Resume(ResumePoint),
     /// With the first transaction of this file that begins at this offset or later.
     At {
         /// The file's base name.
@@ -66,6 +69,19 @@ pub enum LiveStart {
         /// The offset, in bytes.
         position: u64,
     },
+}
+
+/// Where a stream goes on that was followed before.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ResumePoint {
+    /// The baseline and every transaction since.
+    pub set: GtidSet,
+    /// MariaDB: the last GTID of each domain.
+    pub heads: Vec<Gtid>,
+    /// MySQL: what was purged before the stream was begun.
+    pub purged: GtidSet,
+    /// The last transaction, and where it stands: the log is known again by it.
+    pub last: Option<(Coordinates, Gtid)>,
 }
 
 /// What following a server brings.

@@ -1,6 +1,6 @@
 //! What has been delivered of a stream: where it goes on, and what may not come twice.
 
-use super::{LiveStart, history::Mark};
+use super::{LiveStart, ResumePoint, history::Mark};
 use crate::model::{Gtid, GtidSet, GtidSource, Transaction};
 use std::collections::BTreeMap;
 
@@ -28,6 +28,30 @@ impl Delivered {
         if self.set.is_none() {
             *self = Delivered::default();
         }
+    }
+
+    /// Nothing, or all up to where an earlier run has come to.
+    pub(super) fn at(start: &LiveStart) -> Delivered {
+        let mut delivered = Delivered::default();
+        if let LiveStart::Resume(point) = start {
+            delivered.resume(point);
+        }
+        delivered
+    }
+
+    fn resume(&mut self, point: &ResumePoint) {
+        self.set = Some(point.set.clone());
+        self.purged = point.purged.clone();
+        let by_domain = point.heads.iter().filter_map(|gtid| match gtid.source {
+            GtidSource::MariaDb { domain, .. } => Some((domain, *gtid)),
+            GtidSource::MySql { .. } => None,
+        });
+        self.positions = by_domain.collect();
+        self.mark = point.last.as_ref().map(|(at, gtid)| Mark {
+            file: at.file.clone(),
+            start: at.start,
+            gtid: *gtid,
+        });
     }
 
     /// Takes a baseline.

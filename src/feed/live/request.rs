@@ -54,7 +54,7 @@ impl Session<'_> {
                     let executed = self.set_of("SELECT @@GLOBAL.gtid_executed").await?;
                     delivered.begin(executed);
                 }
-                LiveStart::Earliest | LiveStart::At { .. } => {
+                LiveStart::Earliest | LiveStart::At { .. } | LiveStart::Resume(_) => {
                     if !mariadb {
                         delivered.purged = self.purged().await?;
                     }

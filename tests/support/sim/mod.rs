@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a simulator that is wrong may stop the test")]
 
 pub mod check;
+pub mod kills;
 pub mod oracle;
 pub mod rng;
 pub mod streams;

@@ -1,5 +1,6 @@
 //! What a reader sees of a world: streams of transactions, and the engine run over them.
 
+use super::kills::Kills;
 use super::{
     rng::{Rng, mix},
     world::{Change, Entry, FLUSH_TABLE, Family, Id, World},
@@ -42,6 +43,8 @@ pub enum Turns {
     /// `n` transactions each in turn.
     Each(usize),
     Random(u64),
+    /// At random, by a daemon that is killed now and then.
+    Killed(u64),
 }
 
 pub fn gtid(family: Family, id: Id) -> Gtid {
@@ -134,17 +137,27 @@ impl<'w> Reading<'w> {
             ..Node::default()
         };
         let names = Nodes::new((0..nodes).map(node).collect());
-        let ownership = match self.has_owned {
+        let ownership = || match self.has_owned {
             true => ownership(nodes),
             false => Ownership::new(Vec::new(), Unlisted::Shared).unwrap(),
         };
-        let mut verifier = Verifier::new(names, ownership, self.settings.clone());
+        let go_on = |memory: &[u8]| {
+            let memory = rmp_serde::from_slice(memory).unwrap();
+            Verifier::go_on(memory, names.clone(), ownership(), self.settings.clone()).unwrap()
+        };
+        let mut verifier = Verifier::new(names.clone(), ownership(), self.settings.clone());
         for (n, baseline) in self.baselines.iter().enumerate() {
             verifier.begin(NodeIndex(n as u8), baseline.clone());
         }
         let mut reports = Vec::new();
-        for (n, at) in self.order(turns) {
+        let (mut kills, mut order) = (Kills::new(turns), self.order(turns));
+        let mut next = 0;
+        while let Some(&(n, at)) = order.get(next) {
             verifier.observe(NodeIndex(n as u8), &self.streams[n][at], &mut reports);
+            next += 1;
+            if let Some(memory) = kills.after(&mut next, &mut order, &verifier, &mut reports) {
+                verifier = go_on(&memory);
+            }
         }
         let (open_transactions, open_keys) = (verifier.open_transactions(), verifier.open_keys());
         verifier.finish(&mut reports);
@@ -159,7 +172,7 @@ impl<'w> Reading<'w> {
             Turns::Whole => {}
             Turns::WholeFromLast => order.sort_by_key(|&(n, at)| (usize::MAX - n, at)),
             Turns::Each(count) => order.sort_by_key(|&(n, at)| (at / count, n, at)),
-            Turns::Random(seed) => {
+            Turns::Random(seed) | Turns::Killed(seed) => {
                 let (mut rng, mut at) = (Rng::new(seed), vec![0; lengths.len()]);
                 for step in &mut order {
                     let left: Vec<usize> = (0..at.len()).filter(|n| at[*n] < lengths[*n]).collect();
