@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use support::{
     lab::{Lab, Server},
@@ -61,8 +62,10 @@ impl Bench {
             path("twinlog.db").display()
         );
         fs::write(path("twinlog.toml"), config).unwrap();
-        let watch = Command::new(env!("CARGO_BIN_EXE_twinlog"))
-            .args(["watch", "--config"])
+        // A limit on the size of files is to be an error there, as a full disk is, and no signal.
+        let watch = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" watch --config \"$1\""])
+            .arg(env!("CARGO_BIN_EXE_twinlog"))
             .arg(path("twinlog.toml"))
             .stdout(File::create(path("findings")).unwrap())
             .stderr(File::create(path("log")).unwrap())
@@ -292,6 +295,7 @@ fn faults_lose_nothing(server: Server) {
     slow_link(&mut bench);
     rotated_password(&mut bench);
     locked_store(&mut bench);
+    full_disk(&mut bench);
     crash(&mut bench);
     bench.equals_scan();
     assert_eq!(bench.gaps("a").len() + bench.gaps("b").len(), 0);
@@ -353,6 +357,23 @@ fn locked_store(bench: &mut Bench) {
     bench.until_told(keys);
 }
 
+/// No file can grow: findings wait, and are told when there is room.
+fn full_disk(bench: &mut Bench) {
+    let limit = |bench: &Bench, bytes: Option<u64>| {
+        let pid = Pid::from_child(&bench.watch);
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    };
+    let failed = bench.metric("store_errors_total");
+    limit(bench, Some(1));
+    let keys = bench.clash(|_| ());
+    bench.until("commits fail", |bench| bench.metric("store_errors_total") > failed);
+    assert!(keys.iter().all(|key| !bench.conflicts().contains(&u64::from(*key))));
+    limit(bench, None);
+    bench.until_told(keys);
+    assert_eq!(bench.metric("findings_dropped_total{reason=\"store\"}"), 0.0);
+    assert_eq!(bench.metric("findings_dropped_total{reason=\"output\"}"), 0.0);
+}
+
 /// All servers are killed while they write, and come back.
 fn crash(bench: &mut Bench) {
     let keys = bench.clash(|bench| {
@@ -383,7 +404,11 @@ fn what_is_lost_is_named(server: Server) {
     let keys = bench.clash(|_| ());
     bench.until_told(keys);
     purged(&mut bench);
+    another_server(&mut bench);
     silent(&mut bench);
+    if server == Server::MySql {
+        another_uuid(&mut bench);
+    }
     reset(&mut bench);
 }
 
@@ -417,6 +442,33 @@ fn purged(bench: &mut Bench) {
     assert!(lost.iter().all(|key| !bench.conflicts().contains(&u64::from(*key))));
     assert_eq!(bench.gaps("b"), [""; 0]);
     assert!(bench.log().contains("not judged: the server purged"));
+}
+
+/// An address leads to the other master for a while: it is not followed, and that is told.
+fn another_server(bench: &mut Bench) {
+    bench.proxies[0].to(bench.lab.node("b").port);
+    bench.proxies[0].break_once();
+    bench.until("it is refused", |bench| bench.drops("a", "replaced") >= 2.0);
+    let keys = bench.clash(|_| ());
+    let gaps = bench.gaps("a");
+    assert_eq!(gaps.len(), 2, "told once: {gaps:?}");
+    assert!(gaps.iter().any(|gap| gap.starts_with("another server answers")), "{gaps:?}");
+    assert!(keys.iter().all(|key| !bench.conflicts().contains(&u64::from(*key))));
+    bench.reach();
+    bench.until_told(keys);
+}
+
+/// A master comes back with all it had and another UUID, as from a backup: it is followed.
+fn another_uuid(bench: &mut Bench) {
+    let gaps = bench.gaps("b");
+    bench.lab.stop();
+    fs::remove_file(bench.lab.node("b").datadir.join("auto.cnf")).unwrap();
+    bench.lab.restart();
+    bench.reach();
+    bench.until("it is noted", |bench| bench.log().contains("another server_uuid"));
+    let keys = bench.clash(|_| ());
+    bench.until_told(keys);
+    assert_eq!(bench.gaps("b"), gaps);
 }
 
 /// A master is started without logging what it applies, and then with it again.

@@ -82,6 +82,8 @@ where
         .with_ansi(colour)
         .with_target(false)
         .with_env_filter(EnvFilter::new(level))
+        // It would say so on standard error, and panic where that is on the same full disk.
+        .log_internal_errors(false)
         .init();
 }
 
