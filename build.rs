@@ -6,7 +6,8 @@
 
 use std::{fs, io, path::Path};
 
-const SOURCES: [&str; 2] = ["src/engine", "src/model"];
+/// The engine, and what makes the hashes of keys and rows that it remembers.
+const SOURCES: [&str; 3] = ["src/binlog", "src/engine", "src/model"];
 
 fn main() -> io::Result<()> {
     let mut hash = 0xcbf2_9ce4_8422_2325;

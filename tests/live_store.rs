@@ -214,6 +214,48 @@ fn what_was_told_before_a_crash_is_told_once() {
     }
 }
 
+fn a_conflict_of_two_lives_is_told(server: Server) {
+    let lab = Lab::pair(server);
+    lab.sql("a", "CREATE DATABASE t; CREATE TABLE t.x (id INT PRIMARY KEY, v VARCHAR(9))");
+    lab.settle();
+    lab.idempotent();
+    let text = fs::read_to_string(config(&lab)).unwrap();
+    let path = lab.dir().join("now.toml");
+    fs::write(&path, text.replace("earliest", "now")).unwrap();
+    lab.stop_replication();
+    let mut watch = Watch::with(&lab, &path, 1, &lab.dir().join("findings-1"));
+    let connected = |node| (format!("stream_connected{{stream=\"{node}\"}}"), 1.0);
+    watch.until_metrics(&[connected("a"), connected("b")]);
+    lab.sql("a", "INSERT INTO t.x VALUES (1, 'a')");
+    let judged = "transactions_total{origin=\"a\",stream=\"a\"}".to_owned();
+    watch.until_metrics(&[(judged, 1.0)]);
+    // Kept within a second; of b's stream nothing was judged.
+    let is_kept = || {
+        let store = twinlog::store::Store::look(Path::new(&store(&lab))).unwrap();
+        let kept = store.checkpoints().unwrap();
+        kept.iter().any(|of| !of.file.is_empty()) && kept.len() == 2
+    };
+    let deadline = Instant::now() + DEADLINE;
+    while !is_kept() {
+        assert!(Instant::now() < deadline, "no checkpoint");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(watch);
+    lab.sql("b", "INSERT INTO t.x VALUES (1, 'b')");
+    let mut watch = Watch::with(&lab, &path, 2, &lab.dir().join("findings-2"));
+    watch.until("the conflict", |told| conflicts(told).len() == 1);
+}
+
+#[test]
+fn a_conflict_of_two_lives_is_told_on_mariadb() {
+    a_conflict_of_two_lives_is_told(Server::MariaDb);
+}
+
+#[test]
+fn a_conflict_of_two_lives_is_told_on_mysql() {
+    a_conflict_of_two_lives_is_told(Server::MySql);
+}
+
 /// The numbers of the oldest and the newest file, as the server itself lists them.
 fn file_numbers(lab: &Lab, node: &str) -> (f64, f64) {
     let listed = lab.sql(node, "SHOW BINARY LOGS");

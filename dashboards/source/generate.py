@@ -94,7 +94,7 @@ def what_is_open(made):
         other=findings("Violations", "/?kind=${__field.labels.kind}")))
     made.with_panel(bars(
         15, "Rows that differ by table", "Rows that differ between the masters now, by table. "
-        "They heal when a later write makes them equal.",
+        "They heal when a later write makes them equal, over restarts of twinlog, too.",
         "sort_desc(sum by (table) (twinlog_open_divergences{}))", "{{table}}",
         links=findings("Open divergences of this table", OPEN_ROWS + BY_TABLE),
         other=findings("Open divergences", OPEN_ROWS)))
@@ -156,10 +156,10 @@ def twinlog_itself(made):
         "twinlog_check_ok{}", "{{stream}} {{check}}", in_words("fails", BAD, "ok", GOOD)))
     made.with_panel(lines(
         32, "Files left before a purge hurts", "Binary log files that the server still has before "
-        "the oldest that is not judged whole. At 0 the next purge takes that one, unless it is the "
-        "newest; below 0 it is gone, and no scan can verify what was in it. It falls, too, where "
-        "the server begins new files while nothing is written: then nothing is in them. Keep the "
-        "logs longer (binlog_expire_logs_seconds).",
+        "the oldest that a restart of twinlog would read again. At 0 the next purge takes that "
+        "one, unless it is the newest; below 0 it is gone: after a restart a blind spot names what "
+        "was in it. It falls, too, where the server begins new files while nothing is written: "
+        "then nothing is in them. Keep the logs longer (binlog_expire_logs_seconds).",
         [("(twinlog_needed_file_number{} > 0) - (twinlog_server_oldest_file_number{} > 0)",
           "{{stream}}")], decimals=0, low=None, empty="nothing judged yet"))
     made.with_panel(lines(
@@ -177,9 +177,10 @@ def twinlog_itself(made):
         unit="s", width=8, empty="no finding with a precise time"))
     made.with_row(row(40, "twinlog itself"))
     made.with_panel(number(
-        41, "Store", "When findings and progress were last committed to the store. It grows while "
-        "nothing is written: whether the store fails is in the next panel. 'none': no "
-        "`watch.store` is configured, and nothing outlives a restart.",
+        41, "Store", "When what a restart goes on with was last committed to the store. It grows "
+        "while nothing is written, and between commits of a big memory: whether the store fails "
+        "is in the next panel. 'none': no `watch.store` is configured, and nothing outlives a "
+        "restart.",
         f"max({age('twinlog_checkpoint_timestamp_seconds{}')})", unit="s", width=4,
         mappings=never("none"), limits=steps((None, PLAIN), (NEVER, WARN))))
     made.with_panel(lines(
@@ -334,10 +335,10 @@ def pair_logs(made):
         inside = "{@" + streams_of(node) + "}"
         made.with_panel(lines(
             41 + at, f"Files of {node}", "Numbers of the files: what the server has, where twinlog "
-            "reads, and the oldest that is not judged whole. When the oldest on the server rises "
-            "past that, no scan can verify what was in between.",
+            "reads, and the oldest that a restart of twinlog would read again. When the oldest on "
+            "the server rises past that, a restart leaves out what was in between.",
             [(f"twinlog_server_oldest_file_number{inside}", "oldest on the server"),
-             (f"twinlog_needed_file_number{inside}", "not judged whole"),
+             (f"twinlog_needed_file_number{inside}", "needed by a restart"),
              (f"twinlog_stream_file_number{inside}", "being read"),
              (f"twinlog_server_newest_file_number{inside}", "newest on the server")],
             decimals=0))

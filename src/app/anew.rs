@@ -51,8 +51,8 @@ impl Judge {
             return;
         }
         let detail = format!(
-            "another server answers in its place: as long as it does, what this node logs after {} is \
-             not judged",
+            "another server answers in its place: as long as it does, what this node logs after {} \
+             is not judged",
             input.gtids
         );
         self.metrics.gap(input.node);

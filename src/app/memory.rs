@@ -35,8 +35,8 @@ pub(super) fn write(verifier: &Verifier, into: &mut dyn Write) -> io::Result<()>
 #[derive(Clone)]
 pub(super) struct Place {
     pub(super) point: ResumePoint,
-    /// The last transaction that was judged.
-    pub(super) at: Coordinates,
+    /// The last transaction that was judged, if there was one.
+    pub(super) at: Option<Coordinates>,
     pub(super) newest: CommitTime,
 }
 
@@ -98,17 +98,17 @@ fn read(parts: impl io::Read) -> anyhow::Result<Remembered> {
 /// `None` where the store holds what is no GTID: then the node begins anew.
 fn place(checkpoint: &Checkpoint) -> Option<Place> {
     let set = |text: &str| text.parse::<GtidSet>().ok();
-    let at = Coordinates {
+    let at = (!checkpoint.file.is_empty()).then(|| Coordinates {
         file: checkpoint.file.as_str().into(),
         start: checkpoint.start,
         end: checkpoint.offset,
-    };
+    });
     Some(Place {
         point: ResumePoint {
             set: set(&checkpoint.gtid_set)?,
             heads: heads_of(&checkpoint.heads)?,
             purged: set(&checkpoint.purged)?,
-            last: heads_of(&checkpoint.last)?.pop().map(|gtid| (at.clone(), gtid)),
+            last: at.clone().zip(heads_of(&checkpoint.last)?.pop()),
         },
         at,
         newest: CommitTime::from_micros(checkpoint.committed_at),

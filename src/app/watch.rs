@@ -236,7 +236,7 @@ impl Input {
             connected: false,
             idle: false,
             newest: place.map_or_else(CommitTime::default, |place| place.newest),
-            at: place.map(|place| place.at.clone()),
+            at: place.and_then(|place| place.at.clone()),
             gtids: point.set,
             heads: BTreeMap::new(),
             purged: point.purged,
@@ -259,8 +259,10 @@ impl Input {
     }
 
     fn checkpoint(&self, nodes: &Nodes) -> Option<Checkpoint> {
-        let at = self.at.as_ref()?;
-        Some(Checkpoint {
+        // Begun is enough: the GTIDs say where it goes on.
+        let nowhere = Coordinates { file: "".into(), start: 0, end: 0 };
+        let at = self.at.as_ref().unwrap_or(&nowhere);
+        self.begun.then(|| Checkpoint {
             node: nodes[self.node].name.clone(),
             file: at.file.to_string(),
             start: at.start,
@@ -408,8 +410,9 @@ impl Judge {
     ) {
         let Some(why) = why else {
             for (node, place) in places {
-                let at = &place.at;
-                info!(node, file = &*at.file, position = at.end, "goes on after a restart");
+                let at = place.at.as_ref();
+                let (file, position) = (at.map(|at| &*at.file), at.map(|at| at.end));
+                info!(node, file, position, "goes on after a restart");
             }
             return;
         };
@@ -561,6 +564,7 @@ impl Judge {
         }
         input.begun = true;
         self.board.begun(input.node);
+        self.keeper.moved();
     }
 
     fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {

@@ -97,7 +97,7 @@ pub struct StoredFinding {
 pub struct Checkpoint {
     /// The node's name.
     pub node: String,
-    /// Binlog file, by its base name.
+    /// Binlog file, by its base name; empty where nothing was judged yet.
     pub file: String,
     /// Offset in it at which the last transaction begins, in bytes.
     pub start: u64,
