@@ -51,8 +51,8 @@ impl Judge {
             return;
         }
         let detail = format!(
-            "another server answers in its place: as long as it does, what this node logs after {} \
-             is not judged",
+            "another server answers in its place: as long as it does, what this node logs after \
+             {} is not judged",
             input.gtids
         );
         self.metrics.gap(input.node);
@@ -90,6 +90,8 @@ impl Judge {
         (input.begun, input.connected, input.idle) = (false, false, false);
         let judged = std::mem::take(&mut input.gtids);
         (input.heads, input.purged) = (BTreeMap::new(), GtidSet::default());
+        // The new log does not have it.
+        input.last = None;
         self.keeper.all_begun(false);
         input.past.extend(&judged);
         if begun {

@@ -200,7 +200,7 @@ pub(super) struct Input {
     /// MySQL: what was purged before the stream was begun.
     pub(super) purged: GtidSet,
     /// The last transaction judged.
-    last: Option<Gtid>,
+    pub(super) last: Option<Gtid>,
 }
 
 impl Input {

@@ -47,6 +47,9 @@ impl Session<'_> {
             return Err(Failure::new(self.options, DropReason::Reset, problem, BEHIND_HINT));
         }
         let Some(mark) = known.mark else { return Ok(()) };
+        if let Some(problem) = contradiction(&files, &mark.file, mark.start) {
+            return Err(Failure::new(self.options, DropReason::Reset, problem, BEHIND_HINT));
+        }
         if !files.iter().any(|(name, _)| **name == *mark.file) || !is_plain(&mark.file) {
             return Ok(());
         }
