@@ -11,7 +11,7 @@ use support::lab::{Lab, Server};
 use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 use twinlog::{
     binlog::TablePlan,
-    config::{MysqlUrl, PasswordSource, Secret, TlsConfig, TlsMode},
+    config::{MysqlUrl, PasswordSource, TlsConfig, TlsMode},
     feed::{
         FeedError, FeedItem, FileFeed,
         live::{DropReason, LiveEvent, LiveOptions, LiveStart, StreamStatus, follow, server_facts},
@@ -27,10 +27,10 @@ const TABLES: &str = "CREATE DATABASE shop;
     CREATE TABLE shop.item (id INT PRIMARY KEY, v VARCHAR(20));
     CREATE TABLE shop.big (id INT PRIMARY KEY, v LONGBLOB);";
 
-fn secret(text: &str) -> Secret {
+fn secret(text: &str) -> PasswordSource {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    PasswordSource::File(file.path().into()).read().unwrap()
+    PasswordSource::Given(PasswordSource::File(file.path().into()).read().unwrap())
 }
 
 fn options(lab: &Lab, node: &str, start: LiveStart) -> LiveOptions {
@@ -38,7 +38,7 @@ fn options(lab: &Lab, node: &str, start: LiveStart) -> LiveOptions {
         node: node.to_owned(),
         url: lab.url(node).parse().unwrap(),
         password: Some(secret(Lab::PASSWORD)),
-        tls: TlsConfig { mode: TlsMode::Off, ca: None },
+        tls: TlsConfig::default(),
         replica_server_id: 4_294_900_001,
         start,
         plans: Arc::new(|_| TablePlan::default()),
@@ -527,18 +527,18 @@ fn says_what_is_wrong(server: Server) {
     let (reason, text) = first_drop(LiveOptions { url: nowhere, ..good() });
     assert_eq!(reason, DropReason::Connect, "{text}");
 
-    let required = TlsConfig { mode: TlsMode::Required, ca: None };
+    let required = TlsConfig { mode: TlsMode::Required, ..TlsConfig::default() };
     let encrypted = LiveOptions { tls: required, ..good() };
     if server == Server::MariaDb {
         let (reason, text) = first_drop(encrypted);
         assert_eq!(reason, DropReason::Tls, "{text}");
     } else {
         Following::start(encrypted).until_caught_up();
-        let verified = TlsConfig { mode: TlsMode::VerifyCa, ca: None };
+        let verified = TlsConfig { mode: TlsMode::VerifyCa, ..TlsConfig::default() };
         let (reason, text) = first_drop(LiveOptions { tls: verified, ..good() });
         assert_eq!(reason, DropReason::Tls, "{text}");
         let ca = Some(lab.node("a").datadir.join("ca.pem"));
-        let verified = TlsConfig { mode: TlsMode::VerifyCa, ca };
+        let verified = TlsConfig { mode: TlsMode::VerifyCa, ca, identity: None };
         // The server's own certificate names no host, and the client library compares even so.
         let (reason, text) = first_drop(LiveOptions { tls: verified, ..good() });
         assert_eq!(reason, DropReason::Tls, "{text}");

@@ -52,14 +52,16 @@ pub(super) fn live_options_of(
             config.origin, of.name
         )
     })?;
-    let password = of.password.as_ref().map(|password| password.read()).transpose();
-    let password =
-        password.map_err(|error| format!("{}: nodes.{}: {error}", config.origin, of.name))?;
+    if let Some(password) = &of.password {
+        let read = password.read();
+        read.map_err(|error| format!("{}: nodes.{}: {error}", config.origin, of.name))?;
+        password.warn_if_exposed();
+    }
     let node = config.node(&of.name).expect("it is one of them");
     Ok(LiveOptions {
         node: of.name.clone(),
         url,
-        password,
+        password: of.password.clone(),
         tls: of.effective_tls(),
         replica_server_id: config.replica_server_id(node),
         start: LiveStart::Now,

@@ -2,7 +2,7 @@
 
 use crate::{
     binlog::{TablePlan, evidence::Evidence},
-    config::{Config, MysqlUrl, NodeConfig, Secret},
+    config::{Config, MysqlUrl, NodeConfig, PasswordSource},
     feed::{
         BinlogFile, EvidenceError, FeedError, Wanted,
         live::{LiveOptions, LiveStart, read_transaction},
@@ -161,12 +161,15 @@ fn replica_id(config: Option<&Config>, node: &str) -> u32 {
 }
 
 fn server(of: &NodeConfig, replica_server_id: u32) -> anyhow::Result<Source> {
-    let password = of.password.as_ref().map(|password| password.read()).transpose()?;
-    let source = server_of(of, password, replica_server_id);
+    let source = server_of(of, of.password.clone(), replica_server_id);
     source.ok_or_else(|| anyhow::anyhow!("node {} has no url", of.name))
 }
 
-fn server_of(of: &NodeConfig, password: Option<Secret>, replica_server_id: u32) -> Option<Source> {
+fn server_of(
+    of: &NodeConfig,
+    password: Option<PasswordSource>,
+    replica_server_id: u32,
+) -> Option<Source> {
     Some(Source::Server(Box::new(LiveOptions {
         node: of.name.clone(),
         url: of.url.clone()?,

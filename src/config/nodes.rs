@@ -30,18 +30,21 @@ pub struct NodeConfig {
 }
 
 /// How connections to a node are protected.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TlsConfig {
     /// How much is asked of the server.
     pub mode: TlsMode,
     /// Certificate authorities in PEM; the well-known public ones where none is given.
     pub ca: Option<PathBuf>,
+    /// Our own certificate and its key in PEM, for accounts that must show one.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What is asked of a server before it is trusted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TlsMode {
     /// Nothing; the bytes are not encrypted.
+    #[default]
     Off,
     /// Encryption; any certificate will do.
     Required,
@@ -62,7 +65,7 @@ impl NodeConfig {
     pub fn effective_tls(&self) -> TlsConfig {
         let local = self.url.as_ref().is_some_and(MysqlUrl::is_local);
         let mode = if local { TlsMode::Off } else { TlsMode::VerifyIdentity };
-        self.tls.clone().unwrap_or(TlsConfig { mode, ca: None })
+        self.tls.clone().unwrap_or(TlsConfig { mode, ..TlsConfig::default() })
     }
 
     /// This node in the model's words.
@@ -223,7 +226,7 @@ fn check_variable(name: &str) -> Result<String, ValueError> {
 
 fn read_tls(cursor: &Cursor<'_>, node: &NodeConfig) -> Result<TlsConfig, ConfigError> {
     let example = r#"a table, such as { mode = "verify-ca", ca = "/etc/twinlog/ca.pem" }"#;
-    let table = cursor.table(&["mode", "ca"], example)?;
+    let table = cursor.table(&["mode", "ca", "cert", "key"], example)?;
     let words = [
         ("off", TlsMode::Off),
         ("required", TlsMode::Required),
@@ -245,5 +248,18 @@ fn read_tls(cursor: &Cursor<'_>, node: &NodeConfig) -> Result<TlsConfig, ConfigE
         let hint = r#"take tls out: the bytes do not leave the machine"#;
         return Err(cursor.place.error("asks for TLS over a unix socket", hint));
     }
-    Ok(TlsConfig { mode, ca: ca.map(PathBuf::from) })
+    let pem = |name: &str| table.get(name).map(|of| of.words("a path to a PEM file")).transpose();
+    let identity = match (pem("cert")?, pem("key")?) {
+        (None, None) => None,
+        (Some(_), Some(_)) if mode == TlsMode::Off => {
+            let hint = r#"use mode = "required" or more, or take cert and key out"#;
+            return Err(cursor.place.error("has a certificate and is off", hint));
+        }
+        (Some(cert), Some(key)) => Some((cert.into(), key.into())),
+        _ => {
+            let hint = "an account that must show a certificate needs both";
+            return Err(cursor.place.error("has one of cert and key", hint));
+        }
+    };
+    Ok(TlsConfig { mode, ca: ca.map(PathBuf::from), identity })
 }

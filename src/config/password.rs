@@ -12,6 +12,8 @@ pub enum PasswordSource {
     File(PathBuf),
     /// An environment variable of this name.
     Env(String),
+    /// Given by a program; the configuration has no word for it.
+    Given(Secret),
 }
 
 /// A password. It does not print itself.
@@ -48,23 +50,39 @@ pub enum PasswordError {
 impl PasswordSource {
     /// Reads the password; a line break at the end of the file is not part of it.
     ///
-    /// A file that others can read is used with a warning, not refused: the secrets that
-    /// container platforms mount are readable by all inside the container.
-    ///
     /// # Errors
     /// See [`PasswordError`]; no error repeats what was read.
     pub fn read(&self) -> Result<Secret, PasswordError> {
         match self {
             PasswordSource::File(path) => read_file(path),
             PasswordSource::Env(name) => read_variable(name),
+            PasswordSource::Given(secret) => Ok(secret.clone()),
         }
+    }
+
+    /// Warns of a file that others can read. It is not refused: the secrets that container
+    /// platforms mount are readable by all inside the container.
+    pub fn warn_if_exposed(&self) {
+        if let PasswordSource::File(path) = self
+            && let Ok(file) = File::open(path)
+        {
+            warn_if_exposed(path, &file);
+        }
+    }
+}
+
+impl PasswordError {
+    /// What is wrong, and what to do.
+    pub fn parts(&self) -> (String, String) {
+        let text = self.to_string();
+        let (problem, hint) = text.split_once("\nhint: ").unwrap_or((&text, "make it readable"));
+        (problem.to_owned(), hint.to_owned())
     }
 }
 
 fn read_file(path: &Path) -> Result<Secret, PasswordError> {
     let unreadable = |source| PasswordError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
-    warn_if_exposed(path, &file);
     let mut text = String::new();
     file.take(PASSWORD_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);

@@ -191,7 +191,11 @@ fn tls_defaults_to_verification_off_the_machine() {
         ("mysql://u@10.0.0.1", TlsMode::VerifyIdentity),
     ] {
         let config = Config::parse(&format!("nodes.a.url = {url:?}"), "").unwrap();
-        assert_eq!(config.nodes[0].effective_tls(), TlsConfig { mode, ca: None }, "{url}");
+        assert_eq!(
+            config.nodes[0].effective_tls(),
+            TlsConfig { mode, ..TlsConfig::default() },
+            "{url}"
+        );
     }
     let text = "nodes.a = { url = \"mysql://u@127.0.0.1\", tls = { ca = \"ca.pem\" } }";
     let config = Config::parse(text, "").unwrap();

@@ -4,8 +4,8 @@ use super::{
     LiveOptions,
     failure::{DropReason, Failure, Stage},
 };
-use crate::config::{Secret, TlsMode};
-use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, prelude::Queryable};
+use crate::config::{PasswordSource, Secret, TlsMode};
+use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 use std::{future::Future, time::Duration};
 
 /// Seconds that a server has to accept a connection, and to answer a question.
@@ -103,6 +103,11 @@ fn client_options(options: &LiveOptions) -> Result<Opts, Failure> {
             Failure::new(options, DropReason::Connect, "the socket's path is no UTF-8", hint)
         })?),
     };
+    let password = options.password.as_ref().map(PasswordSource::read).transpose();
+    let password = password.map_err(|error| {
+        let (problem, hint) = error.parts();
+        Failure::new(options, DropReason::Auth, problem, hint)
+    })?;
     let builder = OptsBuilder::default()
         .ip_or_hostname(url.host.clone())
         .tcp_port(url.port)
@@ -110,7 +115,7 @@ fn client_options(options: &LiveOptions) -> Result<Opts, Failure> {
         // Else a loopback address would become the socket, and another account with it.
         .prefer_socket(false)
         .user(Some(url.user.clone()))
-        .pass(options.password.as_ref().map(Secret::expose))
+        .pass(password.as_ref().map(Secret::expose))
         .max_allowed_packet(Some(PACKET_BYTES_MAX))
         .wait_timeout(Some(28_800))
         .tcp_keepalive(Some(std::time::Duration::from_secs(30)))
@@ -128,6 +133,13 @@ fn tls_options(options: &LiveOptions) -> Option<SslOpts> {
         }
         TlsMode::VerifyCa => tls.with_danger_skip_domain_validation(true),
         TlsMode::VerifyIdentity => tls,
+    };
+    let tls = match &options.tls.identity {
+        None => tls,
+        Some((cert, key)) => tls.with_client_identity(Some(ClientIdentity::new(
+            cert.clone().into(),
+            key.clone().into(),
+        ))),
     };
     Some(match &options.tls.ca {
         None => tls,

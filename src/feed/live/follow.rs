@@ -2,6 +2,7 @@
 
 use super::{
     LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus,
+    backoff::Backoff,
     connect::Session,
     failure::{DropReason, Failure, Stage},
     history::History,
@@ -44,9 +45,6 @@ const HEARTBEATS_QUIET: u32 = 15;
 /// before it is committed there: with a semisynchronous replica that does not answer, ten seconds.
 const BEHIND_TRIES: u32 = 8;
 
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
 /// Why reading ends: a connection failed, something else is to be asked for, or nobody listens
 /// any more.
 enum End {
@@ -65,8 +63,8 @@ impl From<Failure> for End {
 ///
 /// # Output
 /// First [`FeedItem::Begin`], then every transaction after it, whole, in the log's order,
-/// each once: a connection that ends is made again, after 100 ms and up to 5 s, and the stream goes
-/// on after the last transaction delivered. What a server says differently after a reconnect is
+/// each once: a connection that ends is made again, after 100 ms and up to 5 s (30 s where the
+/// account is refused), and the stream goes on after the last transaction delivered. What a server says differently after a reconnect is
 /// never papered over. Where it purged what comes next ([`DropReason::Purged`]), a
 /// [`FeedItem::Gap`] names what is missing, and the stream goes on with the oldest file that is
 /// left. Where its log is not the one that was read ([`DropReason::Reset`], or for ten seconds
@@ -95,7 +93,7 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         received: false,
         bytes: Vec::new(),
     };
-    let (mut delay, mut behind) = (BACKOFF_MIN, 0);
+    let (mut backoff, mut behind) = (Backoff::default(), 0);
     loop {
         let end = follower.connect_and_read().await;
         follower.status.set_connected(false);
@@ -108,8 +106,9 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         behind = if reason == DropReason::Behind { behind + 1 } else { 0 };
         let lost = reason == DropReason::Reset || behind >= BEHIND_TRIES;
         if std::mem::take(&mut follower.received) {
-            delay = BACKOFF_MIN;
+            backoff.reset();
         }
+        let delay = backoff.after(reason);
         if follower.deliver(LiveEvent::Disconnected { reason, error }).await.is_err() {
             return;
         }
@@ -122,7 +121,6 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
             () = tokio::time::sleep(delay) => {}
             () = follower.send.closed() => return,
         }
-        delay = (delay * 2).min(BACKOFF_MAX);
     }
 }
 

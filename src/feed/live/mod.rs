@@ -4,11 +4,13 @@
 //! than a replica does, and sets nothing but variables of its own session.
 
 mod applier;
+mod backoff;
 mod connect;
 mod evidence;
 mod failure;
 mod follow;
 mod history;
+mod meet;
 mod packet;
 mod preflight;
 mod progress;
@@ -21,6 +23,7 @@ pub use applier::answer_applier_errors;
 pub use evidence::read_transaction;
 pub use failure::DropReason;
 pub use follow::follow;
+pub use meet::meet;
 pub use preflight::{ServerFacts, server_facts};
 pub use status::StreamStatus;
 pub use survey::{Survey, keep_surveying};
@@ -29,7 +32,7 @@ pub use tables::table_schemas;
 use super::{FeedError, FeedItem};
 use crate::{
     binlog::TablePlans,
-    config::{MysqlUrl, Secret, TlsConfig},
+    config::{MysqlUrl, PasswordSource, TlsConfig},
     model::{Coordinates, Gtid, GtidSet},
 };
 
@@ -40,8 +43,9 @@ pub struct LiveOptions {
     pub node: String,
     /// Where it listens.
     pub url: MysqlUrl,
-    /// The account's password; none for an account without one.
-    pub password: Option<Secret>,
+    /// Where the account's password is, read for every connection, so that a new one is taken
+    /// without a restart; none for an account without one.
+    pub password: Option<PasswordSource>,
     /// How the connection is protected.
     pub tls: TlsConfig,
     /// The id to register with. A server drops a replica when another one comes with the same

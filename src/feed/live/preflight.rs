@@ -6,6 +6,7 @@ use super::{
     failure::{DropReason, Failure},
 };
 use crate::model::parse_uuid;
+use mysql_async::Row;
 use std::collections::BTreeMap;
 
 /// What a server says of itself.
@@ -116,6 +117,40 @@ pub(super) fn ensure_followable(options: &LiveOptions, facts: &ServerFacts) -> R
         );
     }
     Ok(())
+}
+
+/// The name under which twinlog is in a server's list of replicas.
+pub(super) const REPLICA_NAME: &str = "twinlog";
+
+/// Refuses to follow under an id that another replica of the server has: it would end that
+/// replica's stream, and be ended by it, for ever.
+///
+/// One that goes by our own name may be the connection of a run that was just killed, which the
+/// server has not noticed; another twinlog of the same id is told by what the server says when it
+/// ends one of the two.
+///
+/// # Source
+/// `SHOW REPLICAS` (MySQL since 8.0.22) or `SHOW SLAVE HOSTS`, with the id first and then the name
+/// that each replica gave of itself; MariaDB asks for REPLICATION MASTER ADMIN, which twinlog does
+/// not need otherwise: where it may not ask, it does not.
+pub(super) async fn ensure_alone(session: &mut Session<'_>) -> Result<(), Failure> {
+    let statement = match session.mariadb {
+        Some(true) => "SHOW SLAVE HOSTS",
+        _ => "SHOW REPLICAS",
+    };
+    let Ok(rows) = session.rows::<Row>(statement).await else { return Ok(()) };
+    let options = session.options;
+    let cell = |row: &Row, at| row.get_opt::<String, _>(at).and_then(Result::ok);
+    let other = rows.iter().find_map(|row| {
+        let id = cell(row, 0)?.parse::<u32>().ok()?;
+        let name = cell(row, 1).unwrap_or_default();
+        (id == options.replica_server_id && name != REPLICA_NAME).then_some(name)
+    });
+    let Some(name) = other else { return Ok(()) };
+    let id = options.replica_server_id;
+    let problem = format!("another replica ({name}) is registered there under server id {id}");
+    let hint = "set watch.replica_server_id to ids that no server and no replica has";
+    Err(Failure::new(options, DropReason::Server, problem, hint))
 }
 
 /// Refuses a server that is not the one that was followed before, by its `server_id`. One that was

@@ -4,6 +4,7 @@ use super::{
     LiveStart,
     connect::{Session, within},
     failure::{BEHIND_HINT, DropReason, Failure, Stage},
+    preflight::REPLICA_NAME,
     progress::Delivered,
 };
 use crate::model::{Gtid, GtidSet, GtidSource};
@@ -184,7 +185,8 @@ impl Session<'_> {
             Request::NotIn(set) => sids(set),
             _ => Vec::new(),
         };
-        let mut dump = BinlogStreamRequest::new(options.replica_server_id);
+        let mut dump = BinlogStreamRequest::new(options.replica_server_id)
+            .with_hostname(REPLICA_NAME.as_bytes());
         match request {
             Request::NotIn(_) => dump = dump.with_gtid().with_gtid_set(sids),
             Request::File(file) => dump = dump.with_filename(file.as_bytes()),

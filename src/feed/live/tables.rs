@@ -24,28 +24,33 @@ const NOT_OF_USERS: &str =
 pub async fn table_schemas(options: &LiveOptions) -> Result<TableSchemas, FeedError> {
     let schemas = async {
         let mut session = Session::open(options).await?;
-        let is_mariadb = session.facts().await?.is_mariadb;
-        let collations = session.collations(is_mariadb).await?;
-        let statement = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
-             WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {NOT_OF_USERS}"
-        );
-        let tables = session.catalog(&statement).await?;
-        let statement = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, COLLATION_NAME \
-             FROM information_schema.COLUMNS WHERE {NOT_OF_USERS} \
-             ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
-        );
-        let columns = session.catalog(&statement).await?;
-        let statement = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE \
-             FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND {NOT_OF_USERS} \
-             ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
-        );
-        let keys = session.catalog(&statement).await?;
-        Ok(put_together(&tables, &columns, &keys, &collations))
+        session.facts().await?;
+        tables_of(&mut session).await
     };
     schemas.await.map_err(|failure: Failure| failure.error)
+}
+
+/// The same, over a session that knows its server.
+pub(super) async fn tables_of(session: &mut Session<'_>) -> Result<TableSchemas, Failure> {
+    let collations = session.collations(session.mariadb == Some(true)).await?;
+    let statement = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+         WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {NOT_OF_USERS}"
+    );
+    let tables = session.catalog(&statement).await?;
+    let statement = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, COLLATION_NAME \
+         FROM information_schema.COLUMNS WHERE {NOT_OF_USERS} \
+         ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+    );
+    let columns = session.catalog(&statement).await?;
+    let statement = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, NULLABLE \
+         FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND {NOT_OF_USERS} \
+         ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
+    );
+    let keys = session.catalog(&statement).await?;
+    Ok(put_together(&tables, &columns, &keys, &collations))
 }
 
 impl Session<'_> {
