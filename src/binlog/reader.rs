@@ -159,6 +159,19 @@ impl StreamReader {
         Some(open.tx.gtid.map_or("without a GTID".to_owned(), |gtid| gtid.to_string()))
     }
 
+    /// Whether a transaction has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Reads what comes with other plans. To be called between two transactions: row events refer
+    /// to table maps of their own transaction.
+    pub fn set_plans(&mut self, plans: TablePlans) {
+        self.plans = plans;
+        self.tables.clear();
+        self.layouts.clear();
+    }
+
     /// Forgets a transaction that has begun: the stream starts again before it.
     pub fn forget_unfinished(&mut self) {
         self.open = None;

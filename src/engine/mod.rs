@@ -47,6 +47,7 @@ mod ownership;
 mod pending;
 mod pool;
 mod rows;
+mod rules;
 mod sequences;
 mod shown;
 mod state;
@@ -62,7 +63,7 @@ pub use ownership::Ownership;
 
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet, GtidSource,
-    NodeIndex, Nodes, Operation, Severity, Statement, TableId, Transaction, TransactionRef,
+    NodeIndex, Nodes, Operation, Severity, Statement, Transaction, TransactionRef,
 };
 use definitions::Definitions;
 use handover::RecentCopies;
@@ -70,6 +71,7 @@ use ledger::Ledger;
 use missing::Overdue;
 use open::{OpenId, OpenTable};
 use pending::Pending;
+use rules::Rules;
 use sequences::Sequences;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,8 +136,9 @@ pub struct Report {
 #[derive(Serialize, Deserialize)]
 pub struct Verifier {
     nodes: Nodes,
+    /// By node.
     #[serde(skip)]
-    ownership: Ownership,
+    rules: Vec<Rules>,
     #[serde(skip)]
     settings: Settings,
     streams: Vec<Stream>,
@@ -150,8 +153,6 @@ pub struct Verifier {
     doubts: BTreeMap<(NodeIndex, usize), Vec<u64>>,
     definitions: Definitions,
     tally: Tally,
-    #[serde(skip)]
-    rules_by_table: BTreeMap<TableId, TableRule>,
     coverage: Coverage,
     /// Per node: commit time of its newest original.
     newest: Vec<Option<CommitTime>>,
@@ -162,13 +163,6 @@ pub struct Verifier {
     /// Missing copies told already.
     missing_told: BTreeSet<FindingId>,
     overdue: Overdue,
-}
-
-/// What the engine remembers of a table.
-#[derive(Clone)]
-struct TableRule {
-    name: std::sync::Arc<str>,
-    rule: Option<usize>,
 }
 
 /// A transaction of a known node, where it was observed.
@@ -198,8 +192,8 @@ impl Verifier {
             streams: streams.collect(),
             newest: vec![None; nodes.len()],
             open_by_origin: vec![0; nodes.len()],
+            rules: Rules::of_all(&nodes, ownership),
             nodes,
-            ownership,
             settings,
             sources: Sources::default(),
             open: OpenTable::default(),
@@ -209,7 +203,6 @@ impl Verifier {
             doubts: BTreeMap::new(),
             definitions: Definitions::default(),
             tally: Tally::default(),
-            rules_by_table: BTreeMap::new(),
             coverage,
             ledger: Ledger::default(),
             ledger_overflow: 0,

@@ -5,6 +5,7 @@
 //! from the start, for `increase()` misses the first event of a series that appears with it. No
 //! metric carries a key, a GTID, a file name or a row's value.
 
+mod config;
 mod findings;
 mod holding;
 mod names;
@@ -30,6 +31,7 @@ pub struct Metrics {
     holding: Holding,
     store_errors: IntCounter,
     checkpoint: Gauge,
+    reloads: config::Reloads,
 }
 
 impl Metrics {
@@ -62,6 +64,7 @@ impl Metrics {
             holding: Holding::register(r)?,
             store_errors,
             checkpoint,
+            reloads: config::Reloads::register(r)?,
             registry,
         })
     }
