@@ -55,6 +55,7 @@ mod stream;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod waited;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
 pub use memory::{Memory, OtherNodes, Remembered};
@@ -75,6 +76,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
 use tally::{Tally, TallyKey};
+use waited::Waited;
 
 /// Limits and windows of a [`Verifier`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -162,6 +164,8 @@ pub struct Verifier {
     /// Missing copies told already.
     missing_told: BTreeSet<FindingId>,
     overdue: Overdue,
+    #[serde(skip)]
+    waited: Waited,
 }
 
 /// What the engine remembers of a table.
@@ -215,6 +219,7 @@ impl Verifier {
             ledger_overflow: 0,
             missing_told: BTreeSet::new(),
             overdue: Overdue::default(),
+            waited: Waited::default(),
         }
     }
 
