@@ -31,7 +31,7 @@ impl Certs {
             certs.make_leaf(name, authority, extension, until);
         }
         for (name, authority) in [("client", "ours"), ("foreign-client", "theirs")] {
-            certs.make_leaf(name, authority, "", "20400101000000Z");
+            certs.make_leaf(name, authority, "basicConstraints=CA:FALSE", "20400101000000Z");
         }
         certs.serve("good");
         certs
