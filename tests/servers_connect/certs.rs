@@ -1,4 +1,5 @@
-//! Certificates, made with openssl: of two authorities, for right and wrong names, and soon expired.
+//! Certificates, made with openssl: of two authorities, for right and wrong names, and one that
+//! soon expires.
 
 use jiff::{SignedDuration, Timestamp};
 use std::{fs, path::PathBuf, process::Command};
