@@ -3,11 +3,11 @@
 use super::{
     LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus,
     backoff::Backoff,
-    connect::Session,
+    connect::{Peer, Session},
     failure::{DropReason, Failure, Stage},
     history::History,
     packet::{Arrival, Place, domain_heads, whole_event},
-    preflight::{ensure_followable, ensure_same},
+    preflight::{Asks, ensure_alone, ensure_followable, ensure_same, new_replica_name},
     progress::{Delivered, is_before},
     request::Request,
 };
@@ -89,6 +89,10 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         purged: false,
         quiet: 0,
         server: None,
+        peer: Peer::default(),
+        name: new_replica_name(),
+        followed: false,
+        sees_replicas: false,
         place: Place::default(),
         received: false,
         bytes: Vec::new(),
@@ -105,10 +109,15 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         follower.purged = reason == DropReason::Purged && follower.begun;
         behind = if reason == DropReason::Behind { behind + 1 } else { 0 };
         let lost = reason == DropReason::Reset || behind >= BEHIND_TRIES;
-        if std::mem::take(&mut follower.received) {
+        let received = std::mem::take(&mut follower.received);
+        follower.followed |= received;
+        if received && reason != DropReason::SameId {
             backoff.reset();
         }
-        let delay = backoff.after(reason);
+        let delay = match reason {
+            DropReason::SameId if !follower.sees_replicas => backoff.after_taken(),
+            reason => backoff.after(reason),
+        };
         if follower.deliver(LiveEvent::Disconnected { reason, error }).await.is_err() {
             return;
         }
@@ -140,6 +149,14 @@ struct Follower {
     quiet: u32,
     /// Who answered first.
     server: Option<ServerFacts>,
+    /// Who answered last.
+    peer: Peer,
+    /// What it is called among the server's replicas.
+    name: String,
+    /// A connection has brought events.
+    followed: bool,
+    /// The server tells who else is a replica of it.
+    sees_replicas: bool,
     place: Place,
     /// This connection brought events.
     received: bool,
@@ -164,6 +181,7 @@ impl Follower {
         let options = self.options.clone();
         let mut session = Session::open(&options).await?;
         let facts = session.facts().await?;
+        self.peer = session.peer.clone();
         ensure_followable(&options, &facts)?;
         if let Some(before) = self.server.take_if(|before| *before != facts) {
             self.server = Some(before.clone());
@@ -196,7 +214,9 @@ impl Follower {
         {
             self.begin(baseline).await?;
         }
-        Ok(session.dump(&request, mariadb).await?)
+        let asks = if self.followed { Asks::Known(&self.name) } else { Asks::Newcomer };
+        self.sees_replicas = ensure_alone(&mut session, asks).await?;
+        Ok(session.dump(&request, mariadb, &self.name).await?)
     }
 
     fn history(&self) -> History<'_> {
@@ -264,10 +284,9 @@ impl Follower {
     }
 
     fn failure(&self, failed: Broken) -> Failure {
-        let mariadb = self.server.as_ref().map(|server| server.is_mariadb);
         match failed {
             Broken::Failed(error) => {
-                Failure::from_client(&self.options, Stage::Streaming, mariadb, &error)
+                Failure::from_client(&self.options, Stage::Streaming, &self.peer, &error)
             }
             Broken::Ended => Failure::closed(&self.options, "the server ended the stream"),
             Broken::Panicked => Failure::new(
