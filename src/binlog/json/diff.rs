@@ -30,9 +30,9 @@ enum Leg<'a> {
 /// [`Short`] for what no server writes, and for diffs that do not apply; never panics.
 ///
 /// # Source
-/// `read_json_diff` and `apply_json_diff` in MySQL's sql-common/json_diff.cc: a byte (0: replace, 1:
-/// insert, 2: remove), the path and, but for remove, a binary document, each with a length-encoded
-/// length in front.
+/// `read_json_diff` and `apply_json_diff` in MySQL's sql/json_diff.cc: a byte (0: replace, 1:
+/// insert, 2: remove), the path and, but for remove, a binary document, each with a
+/// length-encoded length in front.
 pub(super) fn patched<'a>(before: &'a [u8], diffs: &'a [u8]) -> Result<Node<'a>, Short> {
     let mut document = Node::read(before)?;
     let mut bytes = Bytes(diffs);

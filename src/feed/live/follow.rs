@@ -64,8 +64,9 @@ impl From<Failure> for End {
 /// # Output
 /// First [`FeedItem::Begin`], then every transaction after it, whole, in the log's order,
 /// each once: a connection that ends is made again, after 100 ms and up to 5 s (30 s where the
-/// account is refused), and the stream goes on after the last transaction delivered. What a server says differently after a reconnect is
-/// never papered over. Where it purged what comes next ([`DropReason::Purged`]), a
+/// account is refused), and the stream goes on after the last transaction delivered. What
+/// a server says differently after a reconnect is never papered over. Where it purged what
+/// comes next ([`DropReason::Purged`]), a
 /// [`FeedItem::Gap`] names what is missing, and the stream goes on with the oldest file that is
 /// left. Where its log is not the one that was read ([`DropReason::Reset`], or for ten seconds
 /// [`DropReason::Behind`]), it ends with [`LiveEvent::Lost`].
