@@ -284,8 +284,8 @@ fn password_hint(options: &LiveOptions) -> String {
         options.node
     );
     if options.tls.identity.is_none() {
-        hint += "; an account of REQUIRE SSL or X509, and a server of require_secure_transport, want \
-                 tls, X509 with cert and key";
+        hint += "; an account of REQUIRE SSL or X509, and a server of require_secure_transport, \
+                 want tls, X509 with cert and key";
     }
     hint
 }
