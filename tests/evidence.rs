@@ -16,6 +16,7 @@ use twinlog::{
         sources::EvidenceSources,
     },
     binlog::{
+        Progress, StreamReader,
         evidence::{Cell, Evidence, EvidenceReader},
         value::decode_key,
     },
@@ -107,7 +108,13 @@ fn resealed(event: &[u8], body: &[u8]) -> Vec<u8> {
 #[test]
 fn bytes_that_are_cut_or_flipped_do_not_panic() {
     let mut cut = 0;
-    for sample in ["mysql97-02-silent-drift-noblob-noblob", "mariadb118-03-update-update"] {
+    for sample in [
+        "mysql97-02-silent-drift-noblob-noblob",
+        "mariadb118-03-update-update",
+        "mysql97-09-compressed-1-1",
+        "mariadb118-09-compressed-1-1",
+        "mysql97-15-partial-json-drift",
+    ] {
         let directory = recorded().join(sample).join("a");
         for tx in transactions(&directory) {
             let (format, events) = events(&directory, &tx);
@@ -115,10 +122,16 @@ fn bytes_that_are_cut_or_flipped_do_not_panic() {
                 let body = &event[19..event.len() - 4];
                 let mut run = |body: &[u8]| {
                     let mut reader = EvidenceReader::new(tx.coordinates.clone(), None, None);
+                    let mut stream =
+                        StreamReader::new("f", Arc::new(|_| twinlog::binlog::TablePlan::default()));
                     reader.event(&format).unwrap();
+                    stream.event(&format, 4).unwrap();
                     for (at, event) in events.iter().enumerate() {
                         let changed = at == place;
                         let event = if changed { resealed(event, body) } else { event.clone() };
+                        if let Ok(Progress::Transaction(read)) = stream.event(&event, 100) {
+                            assert!(read.rows.len() <= tx.rows.len() + body.len());
+                        }
                         if reader.event(&event).is_err() {
                             return;
                         }

@@ -379,12 +379,7 @@ impl Judge {
     /// What is due by the clock. Every server that is idle says so every second, so the judge comes
     /// here in time.
     fn look(&mut self, sink: &mut impl WatchSink) {
-        let inputs = &self.inputs;
-        let newest = |node: NodeIndex| {
-            let of = inputs.iter().find(|input| input.node == node);
-            of.map_or_else(CommitTime::default, |input| input.newest)
-        };
-        self.alive.look(&mut self.verifier, newest, &mut self.reports);
+        self.alive.look(&mut self.verifier, &mut self.reports);
         if !self.reports.is_empty() {
             self.keeper.must_remember();
             self.tell(sink);

@@ -56,6 +56,7 @@ mod stream;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod waited;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
 pub use memory::{Memory, OtherNodes, Remembered};
@@ -77,6 +78,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
 use tally::{Tally, TallyKey};
+use waited::Waited;
 
 /// Limits and windows of a [`Verifier`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -163,6 +165,8 @@ pub struct Verifier {
     /// Missing copies told already.
     missing_told: BTreeSet<FindingId>,
     overdue: Overdue,
+    #[serde(skip)]
+    waited: Waited,
 }
 
 /// A transaction of a known node, where it was observed.
@@ -208,6 +212,7 @@ impl Verifier {
             ledger_overflow: 0,
             missing_told: BTreeSet::new(),
             overdue: Overdue::default(),
+            waited: Waited::default(),
         }
     }
 
