@@ -105,6 +105,9 @@ fn resealed(event: &[u8], body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A row takes a byte at least of what a body expands to, and zlib makes no more of a byte.
+const EXPANSION_MAX: usize = 1032;
+
 #[test]
 fn bytes_that_are_cut_or_flipped_do_not_panic() {
     let mut cut = 0;
@@ -130,14 +133,15 @@ fn bytes_that_are_cut_or_flipped_do_not_panic() {
                         let changed = at == place;
                         let event = if changed { resealed(event, body) } else { event.clone() };
                         if let Ok(Progress::Transaction(read)) = stream.event(&event, 100) {
-                            assert!(read.rows.len() <= tx.rows.len() + body.len());
+                            assert!(read.rows.len() <= tx.rows.len() + body.len() * EXPANSION_MAX);
                         }
                         if reader.event(&event).is_err() {
                             return;
                         }
                     }
                     let evidence = reader.finish().unwrap();
-                    assert!(evidence.changes.len() <= tx.rows.len() + body.len());
+                    let changes_max = tx.rows.len() + body.len() * EXPANSION_MAX;
+                    assert!(evidence.changes.len() <= changes_max);
                     cut += 1;
                 };
                 for end in 0..=body.len().min(400) {
