@@ -23,7 +23,7 @@ use crate::{
         FeedError, FeedItem,
         live::{
             DropReason, LiveEvent, LiveOptions, PlansSender, ServerFacts, StreamStatus, follow,
-            server_facts, table_schemas,
+            meet,
         },
     },
     http::{self, Pulse, Shared},
@@ -154,8 +154,8 @@ async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, Watch
     let mut nodes = Vec::new();
     let mut facts = Vec::new();
     for ((of, options), known) in config.nodes.iter().zip(&options).zip(&known) {
-        let found = server_facts(options).await?;
-        let tables = table_schemas(options).await?;
+        let away = |error: &FeedError| warn!(node = of.name, "waiting for it: {error}");
+        let (found, tables) = meet(options, away).await?;
         report_facts(&of.name, &found, tables.len());
         *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
         let mut node = of.to_node(true);
