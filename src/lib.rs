@@ -55,7 +55,7 @@
 //!   `mysql_tells_every_row_that_differs_and_no_other`.
 //! - **Memory follows lag, not history, and has a ceiling**; reaching it is a blind spot.
 //!   `engine/tests.rs`: `nothing_is_held_once_everybody_has_shown_it`,
-//!   `the_bound_on_open_keys_is_kept_and_told`.
+//!   `the_bound_on_what_is_held_is_kept_and_told`.
 //! - **A row is judged by the rules that it was read with**, also where they are reloaded while it
 //!   is on its way. On real masters, `tests/servers_ops`:
 //!   `rules_hold_from_the_next_transaction_on_and_nothing_is_lost`.

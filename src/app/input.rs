@@ -46,6 +46,8 @@ pub(super) struct Input {
     pub(super) connected: bool,
     /// The server has said that it has nothing more to send for now.
     pub(super) idle: bool,
+    /// It has not said so since it sent something.
+    pub(super) has_more: bool,
     pub(super) newest: CommitTime,
     /// The last transaction judged.
     pub(super) at: Option<Coordinates>,
@@ -90,6 +92,7 @@ impl Input {
             replaced: false,
             connected: false,
             idle: false,
+            has_more: true,
             newest: place.map_or_else(CommitTime::default, |place| place.newest),
             at: place.and_then(|place| place.at.clone()),
             gtids: point.set,

@@ -14,6 +14,8 @@ mod judge;
 mod keep;
 mod memory;
 mod pages;
+mod pressure;
+mod rate;
 mod reload;
 mod remember;
 pub mod repair;

@@ -9,7 +9,7 @@ use super::{
     desk::WatchDesk,
     filter::Filter,
     judge::{ownership, settings, table_plans},
-    watch::{Judge, OPEN_KEYS_MAX, now},
+    watch::{Judge, now},
     watch_start,
 };
 use crate::{
@@ -99,7 +99,7 @@ impl Judge {
             }
         }
         self.filter = filter;
-        self.verifier.set_settings(settings(&next, Some(OPEN_KEYS_MAX)));
+        self.verifier.set_settings(settings(&next, Some(self.pressure.limit())));
         self.keeper.set_retention(next.watch.retention);
         self.current.served.desk.set_config(next.clone());
         self.current.config = next;

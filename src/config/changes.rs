@@ -81,6 +81,10 @@ impl Config {
             store.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
         };
         compare("watch.store", path(&old.store), path(&new.store), lines);
+        compare("watch.memory", old.memory, new.memory, lines);
+        compare("watch.findings_max", old.findings_max, new.findings_max, lines);
+        let rates = (old.findings_per_minute, new.findings_per_minute);
+        compare("watch.findings_per_minute", rates.0, rates.1, lines);
         compare("watch.start", start(&old.start), start(&new.start), lines);
         let (old, new) = (old.replica_server_id, new.replica_server_id);
         compare("watch.replica_server_id", old, new, lines);
@@ -399,13 +403,17 @@ mod tests {
     #[test]
     fn what_a_start_decides_waits() {
         let new = "[watch]\nlisten = \"127.0.0.1:1\"\nstore = \"x.db\"\nstart = \"earliest\"\n\
-                   replica_server_id = 77\ntoken_file = \"/t\"\n";
+                   replica_server_id = 77\ntoken_file = \"/t\"\n\
+                   memory = \"512MiB\"\nfindings_max = 7\nfindings_per_minute = 8\n";
         let changes = changes("", new);
         assert_eq!(
             changes.waiting,
             [
                 "watch.listen: 127.0.0.1:9477 -> 127.0.0.1:1",
                 "watch.store: none -> x.db",
+                "watch.memory: 1073741824 -> 536870912",
+                "watch.findings_max: 1000000 -> 7",
+                "watch.findings_per_minute: 20000 -> 8",
                 "watch.start: now -> earliest",
                 "watch.replica_server_id: 4294900001 -> 77",
                 // A token with the old listener might go in the clear.

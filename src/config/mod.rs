@@ -14,6 +14,7 @@ mod ownership;
 mod password;
 mod rows;
 mod schema;
+mod size;
 mod suppress;
 mod tables;
 mod url;

@@ -66,6 +66,8 @@ impl Verifier {
         let rules = Rules::of_all(&nodes, ownership);
         let mut verifier = Verifier { nodes, rules, ..memory.0 };
         verifier.set_settings(settings);
+        verifier.ledger.weigh_all();
+        verifier.count_held();
         Ok(verifier)
     }
 }

@@ -59,7 +59,7 @@ impl Verifier {
     /// them is let go.
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;
-        let (window, limit) = self.settings.recent();
+        let (window, limit) = self.settings.recent(&self.nodes);
         for stream in &mut self.streams {
             stream.recent.set_limits(window, limit);
         }
