@@ -9,6 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
+/// How long a server may be asked for before it is told again that it is waited for; it is asked
+/// every 30 seconds at least.
+const MORE_TIME_MICROS: u32 = 120_000_000;
+
 /// The service manager, as the judge speaks to it; without one nothing is said.
 pub(super) struct Service {
     /// How often the watchdog has to be told, halved.
@@ -67,6 +71,12 @@ impl Service {
             tell(&[NotifyState::Ready]);
         }
     }
+}
+
+/// It waits for a node's server before it can begin: the service manager gives it time for that.
+pub(super) fn waiting(node: &str) {
+    let line = format!("waiting for {node}");
+    tell(&[NotifyState::Status(&line), NotifyState::ExtendTimeoutUsec(MORE_TIME_MICROS)]);
 }
 
 /// It ends, because it was told to.

@@ -153,7 +153,10 @@ async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, Watch
     let mut nodes = Vec::new();
     let mut facts = Vec::new();
     for ((of, options), known) in config.nodes.iter().zip(&options).zip(&known) {
-        let away = |error: &FeedError| warn!(node = of.name, "waiting for it: {error}");
+        let away = |error: &FeedError| {
+            warn!(node = of.name, "waiting for it: {error}");
+            service::waiting(&of.name);
+        };
         let (found, tables) = meet(options, away).await?;
         report_facts(&of.name, &found, tables.len());
         *known.write().unwrap_or_else(PoisonError::into_inner) = tables;

@@ -101,6 +101,16 @@ fn the_service_manager_is_told_and_the_watchdog_only_by_a_judge_that_moves() {
     manager.until("STOPPING=1");
     assert_eq!(daemon.wait().0.code(), Some(0), "{}", daemon.log());
 
+    // A server that is away is waited for, and the manager has to, too.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let socket = lab.node("b").socket.display().to_string();
+    let away = lab.dir().join("away.toml");
+    std::fs::write(&away, text.replace(&socket, "/nowhere/b.sock")).unwrap();
+    let mut waits =
+        Daemon::with(&lab, &away, &Output::File, |command| manager.environment(command));
+    assert!(manager.until("STATUS=waiting for b").contains("EXTEND_TIMEOUT_USEC="));
+    waits.end("while it waits");
+
     // The judge hangs in a write that nobody reads: the pages answer, the watchdog is not told.
     for node in ["a", "b"] {
         lab.sql(node, &format!("INSERT INTO t.x SELECT seq, '{node}' FROM t.seq_1000_to_1500"));
