@@ -55,7 +55,7 @@
 //!   `mysql_tells_every_row_that_differs_and_no_other`.
 //! - **Memory follows lag, not history, and has a ceiling**; reaching it is a blind spot.
 //!   `engine/tests.rs`: `nothing_is_held_once_everybody_has_shown_it`,
-//!   `the_bound_on_open_keys_is_kept_and_told`.
+//!   `the_bound_on_what_is_held_is_kept_and_told`.
 //! - **Silence is earned.** A row is judged or counted in a blind spot, and files that are missing
 //!   show. `feed/continuity.rs`: `missing_files_show_in_the_next_head`; `docs/reference.md` names
 //!   every reason: `tests/tidy`, `the_reference_names_every_kind_reason_and_exit_code`.

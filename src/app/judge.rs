@@ -12,12 +12,12 @@ use std::{
     time::Duration,
 };
 
-/// A verifier of these nodes, by the configuration's rules; `open_keys_max` where it is not the
+/// A verifier of these nodes, by the configuration's rules; `memory_bytes` where it is not the
 /// usual bound, `memory` where it goes on with one.
 pub(super) fn verifier(
     config: &Config,
     nodes: Nodes,
-    open_keys_max: Option<usize>,
+    memory_bytes: Option<usize>,
     memory: Option<Remembered>,
 ) -> anyhow::Result<Verifier> {
     let ownership = ownership(&config.ownership, config.unlisted)?;
@@ -27,13 +27,19 @@ pub(super) fn verifier(
         near_conflict_window_micros: micros(config.near_conflict_window),
         missing_after_micros: micros(config.watch.missing_after),
         group_limit: config.group_limit,
-        open_keys_max: open_keys_max.unwrap_or(Settings::default().open_keys_max),
+        memory_bytes: memory_bytes.unwrap_or(Settings::default().memory_bytes),
         ..Settings::default()
     };
     Ok(match memory {
         None => Verifier::new(nodes, ownership, settings),
         Some(memory) => Verifier::go_on(memory, nodes, ownership, settings)?,
     })
+}
+
+/// Of a bound on all that is held, the share of what one stream has under way to the judge: one
+/// transaction may take it all. What all streams have under way is half of the bound at most.
+pub(super) fn under_way_max(memory_bytes: usize, nodes: usize) -> usize {
+    memory_bytes / 2 / nodes.max(1)
 }
 
 /// What is known of one server's tables; `watch` may come to know more while a reader reads.

@@ -12,6 +12,8 @@ mod judge;
 mod keep;
 mod memory;
 mod pages;
+mod pressure;
+mod rate;
 mod remember;
 pub mod repair;
 pub mod scan;

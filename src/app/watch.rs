@@ -8,6 +8,7 @@ use super::{
     keep::{Keeper, Standing},
     memory::{self, Beginning, Place},
     pages::Pages,
+    pressure::Pressure,
     signals::Signals,
     survey::{self, Surveys},
     watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
@@ -91,9 +92,6 @@ pub(super) const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
 /// No finding depends on it: it only keeps the streams in step, and so what is held small.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// Keys of open transactions held at most: a daemon beside production stays small.
-const OPEN_KEYS_MAX: usize = 5_000_000;
-
 /// Follows all nodes until a signal ends it.
 ///
 /// # Errors
@@ -179,7 +177,7 @@ pub(super) struct Input {
     pub(super) status: Arc<StreamStatus>,
     /// What is known of the server's tables is not what its log shows.
     stale: Arc<Notify>,
-    waiting: VecDeque<FeedItem>,
+    pub(super) waiting: VecDeque<FeedItem>,
     pub(super) begun: bool,
     /// It begins anew: what had been judged of it before.
     pub(super) anew: Option<GtidSet>,
@@ -190,6 +188,8 @@ pub(super) struct Input {
     pub(super) connected: bool,
     /// The server has said that it has nothing more to send for now.
     pub(super) idle: bool,
+    /// It has not said so since it sent something.
+    pub(super) has_more: bool,
     pub(super) newest: CommitTime,
     /// The last transaction judged.
     at: Option<Coordinates>,
@@ -205,7 +205,7 @@ pub(super) struct Input {
 
 impl Input {
     /// As in a scan: by commit time, and originals before copies.
-    fn next_time(&self, nodes: &Nodes) -> Option<(CommitTime, bool)> {
+    pub(super) fn next_time(&self, nodes: &Nodes) -> Option<(CommitTime, bool)> {
         self.waiting.front().map(|item| match item {
             FeedItem::Transaction(tx) => {
                 (tx.committed_at, nodes.by_server_id(tx.server_id) != Some(self.node))
@@ -235,6 +235,7 @@ impl Input {
             replaced: false,
             connected: false,
             idle: false,
+            has_more: true,
             newest: place.map_or_else(CommitTime::default, |place| place.newest),
             at: place.and_then(|place| place.at.clone()),
             gtids: point.set,
@@ -291,6 +292,7 @@ pub(super) struct Judge {
     pub(super) board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
     pub(super) starts_now: bool,
+    pub(super) pressure: Pressure,
     /// The verifier remembers: its streams have begun.
     goes_on: bool,
 }
@@ -313,7 +315,8 @@ impl Judge {
         }
         Ok(Judge {
             goes_on: memory.is_some(),
-            verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX), memory)?,
+            verifier: verifier(config, nodes.clone(), Some(config.watch.memory as usize), memory)?,
+            pressure: Pressure::new(config.watch.memory as usize, nodes.len()),
             keeper: keeper(&nodes, &metrics)?,
             nodes,
             inputs: Vec::new(),
@@ -339,6 +342,7 @@ impl Judge {
         for ((node, options), known) in self.nodes.indices().zip(options).zip(known) {
             let (send, receive) = mpsc::channel(WAITING_MAX);
             let status = Arc::<StreamStatus>::default();
+            status.flow().bound(self.pressure.under_way_max());
             let stale = Arc::<Notify>::default();
             tokio::spawn(keep_known(options.clone(), known, stale.clone()));
             self.alive.add(node, options.clone());
@@ -441,6 +445,7 @@ impl Judge {
             let quiet = |input: &Input| input.waiting.is_empty() && input.connected && !input.idle;
             let in_step = !self.inputs.iter().any(quiet);
             match self.next().filter(|_| all_begun) {
+                Some(at) if self.is_pressed() => self.run_pressed(at, sink).await?,
                 Some(at) if in_step => self.judge_next(at, sink),
                 Some(at) => match tokio::time::timeout(PATIENCE, self.receive()).await {
                     Ok(received) => received?,
@@ -478,6 +483,8 @@ impl Judge {
             self.tell(sink);
         }
         self.surveys.look(&mut self.board, &self.metrics);
+        let held = self.held_bytes();
+        self.metrics.set_held(held, self.pressure.limit());
         if let Some(status) = self.board.publish(&self.nodes, &self.verifier, &self.metrics) {
             if !self.keeper.keeps() {
                 for (input, at) in self.inputs.iter().filter_map(|of| Some((of, of.at.as_ref()?))) {
@@ -489,7 +496,7 @@ impl Judge {
     }
 
     /// How long the judge may wait for the streams: what is kept and what is shown is due by then.
-    fn due(&self) -> Option<Duration> {
+    pub(super) fn due(&self) -> Option<Duration> {
         [self.keeper.due(), self.board.due()].into_iter().flatten().min()
     }
 
@@ -501,7 +508,7 @@ impl Judge {
     }
 
     /// Waits for an event of a stream that has nothing waiting here, and takes it.
-    async fn receive(&mut self) -> Result<(), WatchError> {
+    pub(super) async fn receive(&mut self) -> Result<(), WatchError> {
         let inputs = &mut self.inputs;
         let (at, event) = poll_fn(|context| {
             for (at, input) in inputs.iter_mut().enumerate().filter(|(_, i)| i.waiting.is_empty()) {
@@ -532,12 +539,15 @@ impl Judge {
                 self.board.connected(input.node);
             }
             LiveEvent::CaughtUp => {
-                input.idle = true;
+                (input.idle, input.has_more) = (true, false);
                 self.alive.caught_up(input.node);
                 self.board.caught_up(input.node);
             }
             LiveEvent::Disconnected { reason, error } => {
-                error!(node = name, reason = reason.as_str(), "{error}");
+                match reason {
+                    DropReason::Backpressure => info!(node = name, "{error}"),
+                    _ => error!(node = name, reason = reason.as_str(), "{error}"),
+                }
                 self.metrics.disconnected(input.node, reason.as_str());
                 (input.connected, input.idle) = (false, false);
                 self.board.disconnected(input.node, error.to_string());
@@ -548,7 +558,10 @@ impl Judge {
             LiveEvent::Changed(facts) => self.changed(at, &facts),
             LiveEvent::Lost => self.lost(at),
             LiveEvent::Item(FeedItem::Begin(baseline)) => self.begin(at, baseline),
-            LiveEvent::Item(item) => input.waiting.push_back(item),
+            LiveEvent::Item(item) => {
+                input.has_more = true;
+                input.waiting.push_back(item);
+            }
         }
         let ready = self.inputs.iter().all(|input| input.begun && input.connected);
         self.ready.store(ready, Ordering::Relaxed);
@@ -567,7 +580,7 @@ impl Judge {
         self.keeper.moved();
     }
 
-    fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
+    pub(super) fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
         let input = &mut self.inputs[at];
         match input.waiting.pop_front() {
             Some(FeedItem::Transaction(tx)) => {
@@ -575,7 +588,9 @@ impl Judge {
                 if tx.blind_spots.iter().any(|s| s.reason == BlindSpotReason::StaleSchema) {
                     input.stale.notify_one();
                 }
+                self.verifier.others_hold(self.pressure.others_hold);
                 self.verifier.observe(input.node, &tx, &mut self.reports);
+                input.status.flow().judged(tx.weight());
                 let origin = self.nodes.by_server_id(tx.server_id);
                 self.board.shown(input.node, origin, &tx);
                 self.metrics.observe(input.node, origin, &tx, now());
@@ -603,7 +618,7 @@ impl Judge {
     }
 
     /// Takes what is new on its way to the store and to whoever is told.
-    fn tell(&mut self, sink: &mut impl WatchSink) {
+    pub(super) fn tell(&mut self, sink: &mut impl WatchSink) {
         // Not so for most transactions, and the calendar costs more than counting one.
         if !self.reports.is_empty() {
             self.sort_out(sink);
@@ -614,7 +629,7 @@ impl Judge {
     }
 
     /// Leaves out what is suppressed.
-    fn sort_out(&mut self, sink: &mut impl WatchSink) {
+    pub(super) fn sort_out(&mut self, sink: &mut impl WatchSink) {
         let mut reports = std::mem::take(&mut self.reports);
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
         for report in reports.drain(..) {
@@ -630,6 +645,7 @@ impl Judge {
     /// Commits what waits to be told, with what a restart goes on with, and tells it.
     fn keep(&mut self, sink: &mut impl WatchSink) {
         self.recount(sink);
+        self.tell_owed(sink);
         let memory = |into: &mut dyn Write| memory::write(&self.verifier, into);
         let standing = Standing { checkpoints: self.checkpoints(), memory: &memory };
         self.keeper.commit(now(), standing, sink);

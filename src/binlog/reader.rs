@@ -100,11 +100,19 @@ pub struct StreamReader {
     layouts: HashMap<u128, Arc<Layout>>,
     scratch: Scratch,
     open: Option<Open>,
+    transaction_bytes_max: usize,
     events: [u64; 256],
 }
 
 /// Layouts kept at most; past that the cache starts afresh.
 const LAYOUTS_MAX: usize = 20_000;
+
+/// Bytes of a statement's text that are kept.
+const STATEMENT_BYTES_MAX: usize = 4096;
+
+/// What is said of rows that are counted, and not held.
+const PAST_BOUND: &str = "rows of huge transactions, past what is held of one: they are counted, \
+                          and not judged";
 
 /// A transaction that has begun and not ended.
 struct Open {
@@ -116,6 +124,8 @@ struct Open {
     prepared_xa: bool,
     /// An ALTER TABLE in it is only begun, or given up.
     unfinished_alter: bool,
+    /// Bytes of its statements.
+    text_bytes: usize,
 }
 
 impl StreamReader {
@@ -129,8 +139,22 @@ impl StreamReader {
             layouts: HashMap::new(),
             scratch: Scratch::default(),
             open: None,
+            transaction_bytes_max: usize::MAX,
             events: [0; 256],
         }
+    }
+
+    /// The same, that holds so many bytes of a transaction: further rows are counted in a blind
+    /// spot.
+    #[must_use]
+    pub fn bounded(mut self, transaction_bytes_max: usize) -> Self {
+        self.transaction_bytes_max = transaction_bytes_max;
+        self
+    }
+
+    /// Bytes of the transaction that has begun and not ended; a few are not counted.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, Open::bytes)
     }
 
     /// The stream goes on in another file.
@@ -294,6 +318,10 @@ impl StreamReader {
         if let Some(unfinished) = self.unfinished() {
             return Err(ReadError::Unfinished(unfinished));
         }
+        // Table maps come again with every statement; servers number tables anew now and then.
+        if self.tables.len() >= LAYOUTS_MAX {
+            self.tables.clear();
+        }
         let read = match header.kind {
             kind::MARIADB_GTID => gtid::read_mariadb_gtid(body, header.server_id),
             kind::GTID_TAGGED => gtid::read_tagged_gtid(body),
@@ -332,7 +360,8 @@ impl StreamReader {
         bytes.u8()?;
         let text = String::from_utf8_lossy(bytes.0);
         let meaning = meaning(&schema, &text);
-        let open = self.open_at(header, offset);
+        self.open_at(header, offset);
+        let Some(open) = &mut self.open else { return Ok(Progress::Nothing) };
         match meaning {
             Meaning::Begin | Meaning::Inside => open.begun = true,
             Meaning::Commit | Meaning::XaEnd => return Ok(self.commit(end)),
@@ -341,8 +370,13 @@ impl StreamReader {
                 if open.unfinished_alter {
                     kind = StatementKind::Other;
                 }
-                let text = text.into_owned();
-                open.tx.statements.push(Statement { schema, text, kind });
+                // The first words are looked at, and no more.
+                let text = text[..text.floor_char_boundary(STATEMENT_BYTES_MAX)].to_owned();
+                open.text_bytes += size_of::<Statement>() + text.len();
+                match open.bytes() > self.transaction_bytes_max {
+                    true => open.blind(BlindSpotReason::BoundReached, None, PAST_BOUND, 1),
+                    false => open.tx.statements.push(Statement { schema, text, kind }),
+                }
                 if !open.begun {
                     return Ok(self.commit(end));
                 }
@@ -418,10 +452,15 @@ impl StreamReader {
         let event = RowsEvent::open(body, operation, layout)?;
         let Some(open) = &mut self.open else { return Ok(()) };
         let table = open.table(layout);
-        let rows_before = open.tx.rows.len();
+        let (before, rows_before) = (open.lengths(), open.tx.rows.len());
         let walked = event.walk(layout, table, &mut self.scratch, &mut open.tx);
         let rows = (open.tx.rows.len() - rows_before) as u64;
         let name = || Some(layout.table.full_name());
+        if open.bytes() > self.transaction_bytes_max && rows > 0 {
+            open.truncate(before);
+            open.blind(BlindSpotReason::BoundReached, name(), PAST_BOUND, rows);
+            return walked.map(drop);
+        }
         for (reason, detail) in layout.notes.iter().filter(|_| rows > 0) {
             open.blind(*reason, name(), detail, rows);
         }
@@ -504,7 +543,32 @@ impl Open {
             blind_spots: Vec::new(),
         };
         let GtidEvent { prepared_xa, unfinished_alter, .. } = *event;
-        Open { tx, layouts: Vec::new(), begun, prepared_xa, unfinished_alter }
+        let (layouts, text_bytes) = (Vec::new(), 0);
+        Open { tx, layouts, begun, prepared_xa, unfinished_alter, text_bytes }
+    }
+
+    /// Bytes of what grows with rows.
+    fn bytes(&self) -> usize {
+        let tx = &self.tx;
+        size_of_val(&*tx.rows)
+            + tx.key_bytes.len()
+            + size_of_val(&*tx.rule_values)
+            + size_of_val(&*tx.unique_takes)
+            + self.text_bytes
+    }
+
+    /// How much there is of all that grows with rows.
+    fn lengths(&self) -> [usize; 4] {
+        let tx = &self.tx;
+        [tx.rows.len(), tx.key_bytes.len(), tx.rule_values.len(), tx.unique_takes.len()]
+    }
+
+    /// Takes back what has come since there was so much.
+    fn truncate(&mut self, [rows, key_bytes, rule_values, unique_takes]: [usize; 4]) {
+        self.tx.rows.truncate(rows);
+        self.tx.key_bytes.truncate(key_bytes);
+        self.tx.rule_values.truncate(rule_values);
+        self.tx.unique_takes.truncate(unique_takes);
     }
 
     /// The place of a table in the transaction.

@@ -13,6 +13,7 @@ mod ownership;
 mod password;
 mod rows;
 mod schema;
+mod size;
 mod suppress;
 mod tables;
 mod url;

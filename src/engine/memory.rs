@@ -64,10 +64,12 @@ impl Verifier {
             return Err(OtherNodes(remembered));
         }
         let mut verifier = Verifier { nodes, ownership, settings, ..memory.0 };
-        let (window, limit) = verifier.settings.recent();
+        let (window, limit) = verifier.settings.recent(&verifier.nodes);
         for stream in &mut verifier.streams {
             stream.recent.set_limits(window, limit);
         }
+        verifier.ledger.weigh_all();
+        verifier.count_held();
         Ok(verifier)
     }
 }

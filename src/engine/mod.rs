@@ -35,6 +35,7 @@ mod definitions;
 mod divergence;
 mod gap;
 mod handover;
+mod held;
 mod id;
 mod intake;
 mod judge;
@@ -66,6 +67,7 @@ use crate::model::{
 };
 use definitions::Definitions;
 use handover::RecentCopies;
+use held::Held;
 use ledger::Ledger;
 use missing::Overdue;
 use open::{OpenId, OpenTable};
@@ -85,8 +87,10 @@ pub struct Settings {
     pub near_conflict_window_micros: i64,
     /// Rows of a group that are told one by one.
     pub group_limit: u64,
-    /// Keys of open transactions held at most; past that the oldest transaction is let go.
-    pub open_keys_max: usize,
+    /// Bytes held at most, with those of which [`Verifier::others_hold`] tells; past that the
+    /// oldest transaction is let go. Findings that wait, rows that are followed and copies have
+    /// shares of it.
+    pub memory_bytes: usize,
     /// Keys of recent copies remembered per stream at most, for handovers.
     pub recent_keys_max: usize,
     /// Rows that the masters may differ on, followed at most.
@@ -101,7 +105,7 @@ impl Default for Settings {
             shared_key_window_micros: 600_000_000,
             near_conflict_window_micros: 1_000_000,
             group_limit: 1_000,
-            open_keys_max: 20_000_000,
+            memory_bytes: 2 << 30,
             recent_keys_max: 200_000,
             ledger_rows_max: 1_000_000,
             missing_after_micros: 300_000_000,
@@ -111,9 +115,11 @@ impl Default for Settings {
 
 impl Settings {
     /// Window in microseconds and number of the keys of recent copies.
-    fn recent(&self) -> (i64, usize) {
+    fn recent(&self, nodes: &Nodes) -> (i64, usize) {
         let window = self.shared_key_window_micros.max(self.near_conflict_window_micros);
-        (window, self.recent_keys_max)
+        let room = self.recent_bytes_max() / RecentCopies::KEY_BYTES / nodes.len().max(1);
+        // One alone would make room for itself.
+        (window, self.recent_keys_max.min(room).max(2))
     }
 }
 
@@ -157,11 +163,17 @@ pub struct Verifier {
     newest: Vec<Option<CommitTime>>,
     open_by_origin: Vec<usize>,
     ledger: Ledger,
-    /// Rows that the ledger had no room for.
+    /// Rows that the ledger had no room for, and that have not been told.
     ledger_overflow: u64,
+    /// It had none for rows of what is still in flight.
+    overflowing: bool,
     /// Missing copies told already.
     missing_told: BTreeSet<FindingId>,
     overdue: Overdue,
+    /// Per source: the highest number that was let go before all streams had shown it.
+    let_go: BTreeMap<usize, u64>,
+    #[serde(skip)]
+    held: Held,
 }
 
 /// What the engine remembers of a table.
@@ -187,7 +199,7 @@ impl Verifier {
     /// # Input
     /// Names and server ids checked by the configuration.
     pub fn new(nodes: Nodes, ownership: Ownership, settings: Settings) -> Self {
-        let (window, limit) = settings.recent();
+        let (window, limit) = settings.recent(&nodes);
         let streams = nodes.indices().map(|_| Stream::new(RecentCopies::new(window, limit)));
         let coverage = Coverage {
             streams: vec![StreamCoverage::default(); nodes.len()],
@@ -213,8 +225,11 @@ impl Verifier {
             coverage,
             ledger: Ledger::default(),
             ledger_overflow: 0,
+            overflowing: false,
             missing_told: BTreeSet::new(),
             overdue: Overdue::default(),
+            let_go: BTreeMap::new(),
+            held: Held::default(),
         }
     }
 

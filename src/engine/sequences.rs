@@ -23,7 +23,15 @@ impl Block {
     }
 }
 
+/// Bytes of a block: itself, and its share of a tree whose nodes stand half full.
+const BLOCK_BYTES: usize = size_of::<Block>() + 40;
+
 impl Sequences {
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.len() * BLOCK_BYTES
+    }
+
     pub(super) fn get(&self, sequence: &u64) -> Option<&OpenId> {
         self.0.get(&(sequence / BLOCK))?.get(sequence % BLOCK)
     }

@@ -143,7 +143,7 @@ fn without_commit_order_a_lower_number_is_still_found() {
     let about = out.iter().find(|r| r.finding.kind == FindingKind::MissingCopy).unwrap();
     assert_eq!(about.finding.transactions[0].gtid.unwrap().sequence, 2);
     assert!(about.finding.detail.as_ref().unwrap().ends_with("behind or stopped"));
-    verifier.settings.open_keys_max = 0;
+    verifier.settings.memory_bytes = 0;
     verifier.observe(A, &my(4, 9 * MINUTES), &mut out);
     out.clear();
     verifier.advance(B, second(10 * MINUTES), &mut out);

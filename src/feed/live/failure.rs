@@ -34,13 +34,16 @@ pub enum DropReason {
     Replaced,
     /// An event cannot be read.
     Data,
+    /// It was not read for so long that the server may have ended it: the judge had to wait for
+    /// another stream first.
+    Backpressure,
     /// Anything else that the server or the client library reports.
     Protocol,
 }
 
 impl DropReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [DropReason; 14] = [
+    pub const ALL: [DropReason; 15] = [
         DropReason::Connect,
         DropReason::Auth,
         DropReason::Grant,
@@ -54,6 +57,7 @@ impl DropReason {
         DropReason::Reset,
         DropReason::Replaced,
         DropReason::Data,
+        DropReason::Backpressure,
         DropReason::Protocol,
     ];
 
@@ -73,6 +77,7 @@ impl DropReason {
             DropReason::Reset => "reset",
             DropReason::Replaced => "replaced",
             DropReason::Data => "data",
+            DropReason::Backpressure => "backpressure",
             DropReason::Protocol => "protocol",
         }
     }
@@ -116,6 +121,13 @@ impl Failure {
         let hint = "is the server up, and does a firewall drop the connection?";
         let problem = format!("{what} for {seconds} seconds");
         Failure::new(options, DropReason::Timeout, problem, hint)
+    }
+
+    pub(super) fn held_back(options: &LiveOptions, seconds: u64) -> Failure {
+        let problem =
+            format!("not read for {seconds} seconds, while other streams were waited for");
+        let hint = "nothing is lost: the stream goes on where it was";
+        Failure::new(options, DropReason::Backpressure, problem, hint)
     }
 
     pub(super) fn closed(options: &LiveOptions, what: &str) -> Failure {

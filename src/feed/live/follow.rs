@@ -29,10 +29,13 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::sync::mpsc::Sender;
+use tokio::{sync::mpsc::Sender, time::Instant};
 
 /// Seconds without an event or heartbeat after which a connection is given up.
 pub(super) const SILENCE_SECONDS: u64 = 10;
+
+/// Bytes of a transaction that is looked after while it is read.
+const BIG_TRANSACTION: usize = 1 << 20;
 
 /// Seconds a server has to find where the stream begins; it may have to look into many files.
 pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
@@ -40,6 +43,10 @@ pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
 /// Heartbeats, one a second, after which it is looked whether the server's log is still the one
 /// that was read: a connection does not show that it was reset.
 const HEARTBEATS_QUIET: u32 = 15;
+
+/// Seconds that the judge may let a connection wait before it is made again: a server ends one that
+/// takes nothing for `net_write_timeout`, 60 seconds by default.
+const HELD_BACK_SECONDS: u64 = 20;
 
 /// How often a server may lack what it had sent before its log counts as lost. It can be sent
 /// before it is committed there: with a semisynchronous replica that does not answer, ten seconds.
@@ -64,21 +71,25 @@ impl From<Failure> for End {
 /// # Output
 /// First [`FeedItem::Begin`], then every transaction after it, whole, in the log's order,
 /// each once: a connection that ends is made again, after 100 ms and up to 5 s (30 s where the
-/// account is refused), and the stream goes on after the last transaction delivered. What a server says differently after a reconnect is
-/// never papered over. Where it purged what comes next ([`DropReason::Purged`]), a
-/// [`FeedItem::Gap`] names what is missing, and the stream goes on with the oldest file that is
-/// left. Where its log is not the one that was read ([`DropReason::Reset`], or for ten seconds
+/// account is refused), and the stream goes on after the last transaction delivered. What a server
+/// says differently after a reconnect is never papered over. Where it purged what comes next
+/// ([`DropReason::Purged`]), a [`FeedItem::Gap`] names what is missing, and the stream goes on with
+/// the oldest file that is left. Where its log is not the one that was read ([`DropReason::Reset`], or for ten seconds
 /// [`DropReason::Behind`]), it ends with [`LiveEvent::Lost`].
 ///
-/// A receiver that does not receive makes the server wait; after ten minutes the server ends
-/// the connection, and it is made again when the receiver goes on.
+/// A receiver that does not receive, or has too much to judge ([`super::Flow`]), makes the server
+/// wait. Where that took long, the connection is made again ([`DropReason::Backpressure`]) when the
+/// receiver goes on: the server may have ended it.
 ///
 /// # Errors
 /// None: all are delivered, as [`LiveEvent::Disconnected`]. A panic of the client library
 /// on what a server sends counts as a broken connection.
 pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<StreamStatus>) {
+    status.flow().restart();
+    let transaction_bytes_max = status.flow().transaction_bytes_max();
     let mut follower = Follower {
-        reader: StreamReader::new("", options.plans.clone()),
+        reader: StreamReader::new("", options.plans.clone()).bounded(transaction_bytes_max),
+        held_back: None,
         delivered: Delivered::at(&options.start),
         // Who goes on knows what the stream began with.
         begun: matches!(options.start, LiveStart::Resume(_)),
@@ -108,7 +119,10 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         if std::mem::take(&mut follower.received) {
             backoff.reset();
         }
-        let delay = backoff.after(reason);
+        let delay = match reason {
+            DropReason::Backpressure => Duration::ZERO,
+            reason => backoff.after(reason),
+        };
         if follower.deliver(LiveEvent::Disconnected { reason, error }).await.is_err() {
             return;
         }
@@ -143,6 +157,8 @@ struct Follower {
     place: Place,
     /// This connection brought events.
     received: bool,
+    /// It had to wait for the judge for so long.
+    held_back: Option<Duration>,
     /// The event being read; kept for its capacity.
     bytes: Vec<u8>,
 }
@@ -160,7 +176,8 @@ impl Follower {
 
     async fn connect(&mut self) -> Result<BinlogStream, End> {
         self.reader.forget_unfinished();
-        self.headed = false;
+        self.status.flow().reads(0);
+        (self.headed, self.held_back) = (false, None);
         let options = self.options.clone();
         let mut session = Session::open(&options).await?;
         let facts = session.facts().await?;
@@ -260,6 +277,9 @@ impl Follower {
             let taken = self.take(&bytes).await;
             self.bytes = bytes;
             taken?;
+            if let Some(held_back) = self.held_back.take() {
+                return Err(Failure::held_back(&self.options, held_back.as_secs()).into());
+            }
         }
     }
 
@@ -309,7 +329,7 @@ impl Follower {
             .map_err(|error| Failure::read(&self.options, self.place.file(), offset, error))?;
         self.status.set_position(self.place.file(), self.place.offset());
         match progress {
-            Progress::Nothing => {}
+            Progress::Nothing => self.reads_on().await?,
             Progress::Rotate { file, position } => self.enter_file(&file, position).await?,
             Progress::Baseline(head) => self.head(head, bytes).await?,
             Progress::Transaction(transaction) => self.transaction(transaction).await?,
@@ -379,7 +399,40 @@ impl Follower {
             return Ok(());
         }
         self.status.count_transaction();
-        self.deliver(LiveEvent::Item(FeedItem::Transaction(transaction))).await
+        let (bytes, since) = (transaction.weight(), Instant::now());
+        self.until_room(bytes).await?;
+        self.status.flow().gives(bytes);
+        self.deliver(LiveEvent::Item(FeedItem::Transaction(transaction))).await?;
+        self.was_held_back(since);
+        Ok(())
+    }
+
+    /// A transaction goes on: a big one waits for room while it is read.
+    async fn reads_on(&mut self) -> Result<(), End> {
+        let bytes = self.reader.unfinished_bytes();
+        if bytes < BIG_TRANSACTION {
+            return Ok(());
+        }
+        self.status.flow().reads(bytes);
+        let since = Instant::now();
+        self.until_room(bytes).await?;
+        self.was_held_back(since);
+        Ok(())
+    }
+
+    async fn until_room(&self, bytes: usize) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            () = self.status.flow().until_room(bytes) => Ok(()),
+            () = self.send.closed() => Err(End::Unheard),
+        }
+    }
+
+    fn was_held_back(&mut self, since: Instant) {
+        let waited = since.elapsed();
+        if waited >= Duration::from_secs(HELD_BACK_SECONDS) {
+            self.held_back = Some(waited);
+        }
     }
 
     /// Delivers the baseline as soon as all before the beginning has been read.
