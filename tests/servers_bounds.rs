@@ -300,3 +300,44 @@ fn a_slow_stream_is_waited_for(server: Server) {
     assert!(!log.contains("ERROR"), "{log}");
     assert!(bench.peak() < RESIDENT_MAX, "{} bytes", bench.peak());
 }
+
+#[test]
+fn mariadb_a_huge_transaction_is_judged_in_part() {
+    a_huge_transaction_is_judged_in_part(Server::MariaDb);
+}
+
+#[test]
+fn mysql_a_huge_transaction_is_judged_in_part() {
+    a_huge_transaction_is_judged_in_part(Server::MySql);
+}
+
+/// One transaction of 300,000 rows, ten times what is held of one: no row of it is taken for
+/// different, and the rest of the logs is judged.
+fn a_huge_transaction_is_judged_in_part(server: Server) {
+    let mut bench = Bench::start(server);
+    bench.watch();
+    let huge = "INSERT INTO t.x SELECT 1000 * b.n + a.n + 1000, 'huge' FROM t.n a, t.n b
+        WHERE b.n < 300";
+    bench.lab.sql("a", huge);
+    bench.clash(7);
+    // One of its rows that was held, and one that was not, are written again.
+    bench.lab.sql("b", "UPDATE t.x SET v = 'b' WHERE id IN (1000, 299999)");
+    bench.clash(8);
+    bench.until("both conflicts", |bench| bench.has_conflict(7) && bench.has_conflict(8));
+    bench.until("everything is shown", |bench| bench.metric("twinlog_pending_keys") == 0.0);
+    let told = bench.of_reason("bound_reached");
+    let nodes: Vec<&str> = told.iter().map(|of| of["node"].as_str().unwrap()).collect();
+    assert_eq!((nodes.len(), nodes.contains(&"a"), nodes.contains(&"b")), (2, true, true));
+    for of in &told {
+        let count = of["count"].as_u64().unwrap();
+        assert!(of["table"] == "t.x" && (200_000..300_000).contains(&count), "{of:#}");
+    }
+    let found = bench.found();
+    let of_others = found.values().filter(|of| {
+        let differs = of["kind"] == "divergence" || of["kind"] == "write_conflict";
+        differs && of["key"]["id"].as_u64().is_none_or(|id| id > 8)
+    });
+    assert_eq!(of_others.count(), 0, "{found:#?}");
+    println!("{server:?}: {:.0} MB resident at most", bench.peak() / 1e6);
+    assert!(bench.peak() < RESIDENT_MAX, "{} bytes", bench.peak());
+}
