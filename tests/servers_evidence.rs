@@ -9,7 +9,7 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Map, Value, json};
 use support::{
-    lab::{Lab, Server},
+    lab::{Lab, LabOptions, Server},
     recorded::scan,
 };
 use twinlog::{
@@ -324,16 +324,28 @@ fn run_repair(lab: &Lab, sources: &EvidenceSources, records: &[Value], winner: &
 
 #[test]
 fn mariadb_evidence_is_what_select_shows_and_repairs_repair() {
-    evidence_and_repairs(Server::MariaDb);
+    evidence_and_repairs(Server::MariaDb, &[]);
+}
+
+#[test]
+fn mariadb_evidence_of_compressed_events_is_the_same() {
+    let options = ["--log-bin-compress=ON", "--log-bin-compress-min-len=10"];
+    evidence_and_repairs(Server::MariaDb, &options);
 }
 
 #[test]
 fn mysql_evidence_is_what_select_shows_and_repairs_repair() {
-    evidence_and_repairs(Server::MySql);
+    evidence_and_repairs(Server::MySql, &[]);
 }
 
-fn evidence_and_repairs(server: Server) {
-    let lab = Lab::pair(server);
+#[test]
+fn mysql_evidence_of_compressed_transactions_is_the_same() {
+    evidence_and_repairs(Server::MySql, &["--binlog-transaction-compression=ON"]);
+}
+
+fn evidence_and_repairs(server: Server, options: &[&str]) {
+    let options = options.iter().map(|option| (*option).to_owned()).collect();
+    let lab = Lab::start(server, LabOptions { options, ..LabOptions::default() });
     let dir = tempfile::tempdir().unwrap();
     let columns = columns(server);
     lab.sql("a", &create(&columns));

@@ -6,6 +6,7 @@ mod bytes;
 mod charset;
 mod charset_tables;
 pub mod collation;
+mod compressed;
 mod decimal;
 mod definition;
 pub mod event;
@@ -21,5 +22,6 @@ pub mod value;
 mod words;
 
 pub use bytes::Short;
+pub(crate) use compressed::may_be_in_payload;
 pub use plan::{TablePlan, TablePlans};
 pub use reader::{Progress, ReadError, StreamReader};

@@ -2,6 +2,7 @@
 
 use super::{
     bytes::{Bytes, Short},
+    compressed::{self, ExpandError, Payload},
     event::{self, CHECKSUM_BYTES, Format, HEADER_BYTES, Header, kind, kind_name},
     gtid::{self, GtidEvent},
     layout::Layout,
@@ -102,6 +103,10 @@ pub struct StreamReader {
     open: Option<Open>,
     transaction_bytes_max: usize,
     events: [u64; 256],
+    /// The body of a compressed event, expanded; kept for its capacity.
+    plain: Vec<u8>,
+    /// An event of a transaction payload; kept for its capacity.
+    inner: Vec<u8>,
 }
 
 /// Layouts kept at most; past that the cache starts afresh.
@@ -141,6 +146,8 @@ impl StreamReader {
             open: None,
             transaction_bytes_max: usize::MAX,
             events: [0; 256],
+            plain: Vec::new(),
+            inner: Vec::new(),
         }
     }
 
@@ -264,6 +271,10 @@ impl StreamReader {
                 return Ok(Progress::Rotate { file, position });
             }
             kind::START_ENCRYPTION => return Err(ReadError::Encrypted),
+            kind::TRANSACTION_PAYLOAD => return Ok(self.payload(header, body, offset, end)),
+            kind if compressed::plain_kind(kind).is_some() => {
+                return self.expanded(header, body, offset, end);
+            }
             kind::STOP
             | kind::INTVAR
             | kind::RAND
@@ -301,12 +312,81 @@ impl StreamReader {
             return Progress::Nothing;
         }
         let whole = match header.kind {
-            kind::TRANSACTION_PAYLOAD => true,
-            // No COMMIT follows these when no BEGIN came before.
-            kind::INCIDENT | kind::QUERY_COMPRESSED => !open.begun,
+            // No COMMIT follows it when no BEGIN came before.
+            kind::INCIDENT => !open.begun,
             _ => outside,
         };
         if whole { self.commit(end) } else { Progress::Nothing }
+    }
+
+    /// Takes an event of MariaDB's that is compressed by itself.
+    fn expanded(
+        &mut self,
+        header: &Header,
+        body: &[u8],
+        offset: u64,
+        end: u64,
+    ) -> Result<Progress, ReadError> {
+        let mut plain = std::mem::take(&mut self.plain);
+        let progress = match compressed::expand(header.kind, body, &mut plain) {
+            Ok(kind) => self.dispatch(&Header { kind, ..*header }, &plain, offset, end),
+            Err(error) => {
+                let outside = self.open.is_none();
+                let open = self.open_at(header, offset);
+                open.blind(error.reason(), None, &error.to_string(), 1);
+                // No COMMIT follows a statement when no BEGIN came before.
+                let whole = outside || header.kind == kind::QUERY_COMPRESSED && !open.begun;
+                Ok(if whole { self.commit(end) } else { Progress::Nothing })
+            }
+        };
+        compressed::trim(&mut plain);
+        self.plain = plain;
+        progress
+    }
+
+    /// Takes a transaction of MySQL's that is compressed as a whole, but for its GTID event.
+    fn payload(&mut self, header: &Header, body: &[u8], offset: u64, end: u64) -> Progress {
+        self.open_at(header, offset);
+        let mut inner = std::mem::take(&mut self.inner);
+        let mut whole = None;
+        let read = self.payload_events(body, &mut inner, [offset, end], &mut whole);
+        compressed::trim(&mut inner);
+        self.inner = inner;
+        if whole.is_none()
+            && let Progress::Transaction(tx) = self.commit(end)
+        {
+            whole = Some(tx);
+        }
+        let Some(mut tx) = whole else { return Progress::Nothing };
+        if let Err(error) = read {
+            let (reason, detail) = (error.reason(), error.to_string());
+            tx.blind_spots.push(BlindSpot { reason, table: None, detail, count: 1 });
+        }
+        Progress::Transaction(tx)
+    }
+
+    /// Takes the events of a payload; the last of them ends the transaction, as one in the file.
+    fn payload_events(
+        &mut self,
+        body: &[u8],
+        inner: &mut Vec<u8>,
+        [offset, end]: [u64; 2],
+        whole: &mut Option<Box<Transaction>>,
+    ) -> Result<(), ExpandError> {
+        let damaged = || ExpandError::Damaged(kind_name(kind::TRANSACTION_PAYLOAD));
+        let mut payload = Payload::open(body)?;
+        while let Some(header) = payload.next(inner)? {
+            if whole.is_some() {
+                return Err(damaged());
+            }
+            self.events[usize::from(header.kind)] += 1;
+            match self.dispatch(&header, &inner[HEADER_BYTES..], offset, end) {
+                Ok(Progress::Transaction(tx)) => *whole = Some(tx),
+                Ok(_) => {}
+                Err(_) => return Err(damaged()),
+            }
+        }
+        Ok(())
     }
 
     fn begin_transaction(
@@ -654,6 +734,8 @@ mod tests {
             (kind::WRITE_ROWS_V1, &rows, BlindSpotReason::NoTableMap),
             (kind::PARTIAL_UPDATE_ROWS, &rows, BlindSpotReason::UnsupportedEvent),
             (kind::TRANSACTION_PAYLOAD, &rows, BlindSpotReason::UnsupportedEvent),
+            (kind::WRITE_ROWS_COMPRESSED_V1, &rows, BlindSpotReason::UnsupportedEvent),
+            (kind::QUERY_COMPRESSED, &rows, BlindSpotReason::UnsupportedEvent),
         ] {
             let bytes = event(event_kind, body);
             let tx = transaction(reader.event(&bytes, 100));

@@ -8,6 +8,7 @@ use crate::{
     binlog::{
         ReadError, TablePlan,
         bytes::{Bytes, Short},
+        compressed::{self, ExpandError, Payload},
         event::{self, CHECKSUM_BYTES, Format, HEADER_BYTES, Header, kind, kind_name},
         gtid,
         layout::Layout,
@@ -23,9 +24,6 @@ pub enum EvidenceFault {
     /// An event that cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Events that are compressed.
-    #[error("{0} events are not read yet")]
-    Compressed(&'static str),
     /// Another transaction begins at the place, or none.
     #[error("the transaction there is {found}, and not {wanted}")]
     Other {
@@ -48,7 +46,8 @@ impl From<Short> for EvidenceFault {
 /// Reads one transaction, event by event, and decodes it.
 ///
 /// # Invariants
-/// No input makes it panic, or take much more memory than it is long.
+/// No input makes it panic, or take much more memory than it is long; of a compressed transaction
+/// one event is expanded at a time.
 pub struct EvidenceReader {
     wanted: Option<String>,
     row: Option<RowOf>,
@@ -207,14 +206,37 @@ impl EvidenceReader {
             }
             kind::INCIDENT => self.not_decoded("the server lost events here (an incident event)"),
             kind::START_ENCRYPTION => return Err(ReadError::Encrypted.into()),
-            kind::TRANSACTION_PAYLOAD
-            | kind::QUERY_COMPRESSED
-            | kind::WRITE_ROWS_COMPRESSED_V1..=kind::DELETE_ROWS_COMPRESSED => {
-                return Err(EvidenceFault::Compressed(kind_name(header.kind)));
+            kind::TRANSACTION_PAYLOAD => {
+                if let Err(error) = self.payload(body)? {
+                    self.not_decoded(&error.to_string());
+                }
+            }
+            kind if compressed::plain_kind(kind).is_some() => {
+                let mut plain = Vec::new();
+                match compressed::expand(kind, body, &mut plain) {
+                    Ok(kind) => self.dispatch(&Header { kind, ..*header }, &plain)?,
+                    Err(error) => self.not_decoded(&error.to_string()),
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes the events of a compressed transaction, up to one that cannot be expanded.
+    fn payload(&mut self, body: &[u8]) -> Result<Result<(), ExpandError>, EvidenceFault> {
+        let mut payload = match Payload::open(body) {
+            Ok(payload) => payload,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut event = Vec::new();
+        loop {
+            match payload.next(&mut event) {
+                Ok(Some(header)) => self.dispatch(&header, &event[HEADER_BYTES..])?,
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
     }
 
     fn query(&mut self, body: &[u8], extra_post_header: usize) -> Result<(), Short> {

@@ -3,11 +3,11 @@
 use super::{
     LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus,
     backoff::Backoff,
-    connect::Session,
+    connect::{Peer, Session},
     failure::{DropReason, Failure, Stage},
     history::History,
     packet::{Arrival, Place, domain_heads, whole_event},
-    preflight::{ensure_followable, ensure_same},
+    preflight::{Asks, ensure_alone, ensure_followable, ensure_same, new_replica_name},
     progress::{Delivered, is_before},
     request::Request,
 };
@@ -100,6 +100,10 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         purged: false,
         quiet: 0,
         server: None,
+        peer: Peer::default(),
+        name: new_replica_name(),
+        followed: false,
+        sees_replicas: false,
         place: Place::default(),
         received: false,
         bytes: Vec::new(),
@@ -116,11 +120,14 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         follower.purged = reason == DropReason::Purged && follower.begun;
         behind = if reason == DropReason::Behind { behind + 1 } else { 0 };
         let lost = reason == DropReason::Reset || behind >= BEHIND_TRIES;
-        if std::mem::take(&mut follower.received) {
+        let received = std::mem::take(&mut follower.received);
+        follower.followed |= received;
+        if received && reason != DropReason::SameId {
             backoff.reset();
         }
         let delay = match reason {
             DropReason::Backpressure => Duration::ZERO,
+            DropReason::SameId if !follower.sees_replicas => backoff.after_taken(),
             reason => backoff.after(reason),
         };
         if follower.deliver(LiveEvent::Disconnected { reason, error }).await.is_err() {
@@ -154,6 +161,14 @@ struct Follower {
     quiet: u32,
     /// Who answered first.
     server: Option<ServerFacts>,
+    /// Who answered last.
+    peer: Peer,
+    /// What it is called among the server's replicas.
+    name: String,
+    /// A connection has brought events.
+    followed: bool,
+    /// The server tells who else is a replica of it.
+    sees_replicas: bool,
     place: Place,
     /// This connection brought events.
     received: bool,
@@ -181,6 +196,7 @@ impl Follower {
         let options = self.options.clone();
         let mut session = Session::open(&options).await?;
         let facts = session.facts().await?;
+        self.peer = session.peer.clone();
         ensure_followable(&options, &facts)?;
         if let Some(before) = self.server.take_if(|before| *before != facts) {
             self.server = Some(before.clone());
@@ -213,7 +229,9 @@ impl Follower {
         {
             self.begin(baseline).await?;
         }
-        Ok(session.dump(&request, mariadb).await?)
+        let asks = if self.followed { Asks::Known(&self.name) } else { Asks::Newcomer };
+        self.sees_replicas = ensure_alone(&mut session, asks).await?;
+        Ok(session.dump(&request, mariadb, &self.name).await?)
     }
 
     fn history(&self) -> History<'_> {
@@ -284,10 +302,9 @@ impl Follower {
     }
 
     fn failure(&self, failed: Broken) -> Failure {
-        let mariadb = self.server.as_ref().map(|server| server.is_mariadb);
         match failed {
             Broken::Failed(error) => {
-                Failure::from_client(&self.options, Stage::Streaming, mariadb, &error)
+                Failure::from_client(&self.options, Stage::Streaming, &self.peer, &error)
             }
             Broken::Ended => Failure::closed(&self.options, "the server ended the stream"),
             Broken::Panicked => Failure::new(
