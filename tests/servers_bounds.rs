@@ -338,6 +338,7 @@ fn a_huge_transaction_is_judged_in_part(server: Server) {
         differs && of["key"]["id"].as_u64().is_none_or(|id| id > 8)
     });
     assert_eq!(of_others.count(), 0, "{found:#?}");
-    println!("{server:?}: {:.0} MB resident at most", bench.peak() / 1e6);
+    let counts: Vec<&Value> = told.iter().map(|of| &of["count"]).collect();
+    println!("{server:?}: {counts:?} rows counted, {:.0} MB resident at most", bench.peak() / 1e6);
     assert!(bench.peak() < RESIDENT_MAX, "{} bytes", bench.peak());
 }

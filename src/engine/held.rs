@@ -239,8 +239,9 @@ impl Verifier {
             self.pending.decide(conflict, Outcome::Unknown, out);
         }
         if let Some(finding) = entry.open.filter(|_| entry.told) {
+            let news = finding.certainty != Certainty::Possible;
             let finding = Finding { settled: true, certainty: Certainty::Possible, ..*finding };
-            out.push(Report { finding, news: true, first: false });
+            out.push(Report { finding, news, first: false });
         }
     }
 }

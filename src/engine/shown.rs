@@ -210,8 +210,14 @@ impl ShownLog {
             };
             return Some((place, Some(copy.coordinates)));
         }
-        if let Some(run) = self.runs.iter().find(|run| run.has(sequence)) {
-            return Some((Place::hidden(run.ordinals.0, run.ordinals.1), None));
+        if let Some(at) = self.runs.iter().position(|run| run.has(sequence)) {
+            let run = &mut self.runs[at];
+            let place = Place::hidden(run.ordinals.0, run.ordinals.1);
+            run.count -= 1;
+            if run.count == 0 {
+                self.runs.remove(at);
+            }
+            return Some((place, None));
         }
         if sequence < self.certainly_unlogged_below(ordered) {
             return Some((Place::BASELINE, None));
