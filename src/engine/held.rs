@@ -112,7 +112,7 @@ impl Verifier {
         while self.is_over()
             && let Some(oldest) = self.oldest()
         {
-            transactions += 1;
+            (transactions, self.overflowing) = (transactions + 1, true);
             keys += self.open.touches_of(oldest).count() as u64;
             self.forget_rows(oldest, out);
             let (source, number) =
@@ -139,8 +139,10 @@ impl Verifier {
         }
     }
 
-    /// Tells of rows that the ledger had no room for. What is in flight then may be missing in
-    /// entries that are made later.
+    /// Tells of rows that the ledger had no room for.
+    ///
+    /// What was forgotten while it was in flight is missing in entries that are made later: they
+    /// tell nothing for certain, until all streams have shown what was in flight.
     pub(super) fn tell_overflow(&mut self, out: &mut Vec<Report>) {
         let count = std::mem::take(&mut self.ledger_overflow);
         if count > 0 {
@@ -149,10 +151,23 @@ impl Verifier {
             let when = self.newest[0].unwrap_or_default();
             self.blind(node, reason, None, detail.to_owned(), count, when, out);
         }
-        let awaits = |stream: &Stream| stream.shown.values().any(|log| log.waiting_len() > 0);
-        if self.overflowing && self.open.len() == 0 && !self.streams.iter().any(awaits) {
+        let awaits = |stream: &Stream| stream.shown.values().any(|log| log.awaits());
+        if self.open.len() == 0 && !self.streams.iter().any(awaits) && self.has_passed_let_go() {
             self.overflowing = false;
         }
+    }
+
+    /// Whether all streams have come to what was let go.
+    fn has_passed_let_go(&self) -> bool {
+        self.let_go.iter().all(|(source, last)| {
+            let owner = self.owners.get(source);
+            let mut others = self.nodes.indices().filter(|node| Some(node) != owner);
+            others.all(|node| {
+                let stream = &self.streams[node.at()];
+                let shown = stream.shown.get(source).map_or(0, |log| log.last().0);
+                !stream.begun || shown >= *last
+            })
+        })
     }
 
     fn is_over(&self) -> bool {
@@ -186,6 +201,7 @@ impl Verifier {
                 .map_while(|_| log.forget_first_early())
                 .collect();
             forgotten[node] += numbers.len() as u64;
+            self.overflowing = true;
             let gtid_source = self.sources.of(source);
             for sequence in numbers {
                 self.forget_early_rows(&Gtid { source: gtid_source, sequence }, out);
@@ -221,6 +237,7 @@ impl Verifier {
     /// wrote there is not taken for left out.
     pub(super) fn forget_copy(&mut self, gtid: &Gtid) {
         let source = self.sources.number(gtid.source);
+        self.overflowing = true;
         for stream in &mut self.streams {
             if let Some(log) = stream.shown.get_mut(&source) {
                 log.hides(gtid.sequence);

@@ -165,7 +165,7 @@ pub struct Verifier {
     ledger: Ledger,
     /// Rows that the ledger had no room for, and that have not been told.
     ledger_overflow: u64,
-    /// It had none for rows of what is still in flight.
+    /// It has none, or has forgotten rows, of what is still in flight.
     overflowing: bool,
     /// Missing copies told already.
     missing_told: BTreeSet<FindingId>,

@@ -89,13 +89,26 @@ struct Run {
     numbers: (u64, u64),
     /// They stand past the first of these ordinals, up to the second.
     ordinals: (u64, u64),
-    /// How many there are; others between them have not been shown.
+    /// How many there are, of those whose originals have not been read.
     count: u64,
+    /// They are all that lie between the lowest and the highest.
+    is_whole: bool,
 }
 
 impl Run {
     fn has(&self, sequence: u64) -> bool {
         (self.numbers.0..=self.numbers.1).contains(&sequence)
+    }
+
+    /// The original of one of them is read; true when it was the last.
+    fn take(&mut self, sequence: u64, ordered: bool) -> bool {
+        self.count = self.count.saturating_sub(1);
+        if ordered {
+            // Smaller ones do not come any more.
+            self.numbers.0 = sequence + 1;
+            return self.numbers.0 > self.numbers.1;
+        }
+        self.is_whole && self.count == 0
     }
 
     fn join(&mut self, other: &Run) {
@@ -104,6 +117,7 @@ impl Run {
         self.ordinals.0 = self.ordinals.0.min(other.ordinals.0);
         self.ordinals.1 = self.ordinals.1.max(other.ordinals.1);
         self.count += other.count;
+        self.is_whole &= other.is_whole;
     }
 }
 
@@ -213,8 +227,7 @@ impl ShownLog {
         if let Some(at) = self.runs.iter().position(|run| run.has(sequence)) {
             let run = &mut self.runs[at];
             let place = Place::hidden(run.ordinals.0, run.ordinals.1);
-            run.count -= 1;
-            if run.count == 0 {
+            if run.take(sequence, ordered) {
                 self.runs.remove(at);
             }
             return Some((place, None));
@@ -250,6 +263,11 @@ impl ShownLog {
         self.early.len() * EARLY_BYTES + self.runs.capacity() * size_of::<Run>()
     }
 
+    /// Whether any copy waits, if only by its place.
+    pub(super) fn awaits(&self) -> bool {
+        !self.early.is_empty() || !self.runs.is_empty()
+    }
+
     /// Copies that wait.
     pub(super) fn waiting_len(&self) -> usize {
         self.early.len()
@@ -267,8 +285,8 @@ impl ShownLog {
         let (number, copy) = self.early.pop_first()?;
         self.waiting.remove(&copy.ordinal);
         self.below = self.below.max(copy.ordinal);
-        let new =
-            Run { numbers: (number, number), ordinals: (copy.ordinal - 1, copy.ordinal), count: 1 };
+        let (numbers, ordinals) = ((number, number), (copy.ordinal - 1, copy.ordinal));
+        let new = Run { numbers, ordinals, count: 1, is_whole: true };
         // Of what was shown between two numbers that are not neighbours nothing is known.
         let near = |run: &Run| run.numbers.0 <= number && number <= run.numbers.1 + 1;
         match self.runs.iter_mut().find(|run| near(run)) {
@@ -281,6 +299,7 @@ impl ShownLog {
         if self.runs.len() > RUNS_MAX {
             let second = self.runs.remove(1);
             self.runs[0].join(&second);
+            self.runs[0].is_whole = false;
         }
         Some(number)
     }
