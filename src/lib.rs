@@ -56,6 +56,9 @@
 //! - **Memory follows lag, not history, and has a ceiling**; reaching it is a blind spot.
 //!   `engine/tests.rs`: `nothing_is_held_once_everybody_has_shown_it`,
 //!   `the_bound_on_what_is_held_is_kept_and_told`.
+//! - **A row is judged by the rules that it was read with**, also where they are reloaded while it
+//!   is on its way. On real masters, `tests/servers_ops`:
+//!   `rules_hold_from_the_next_transaction_on_and_nothing_is_lost`.
 //! - **Silence is earned.** A row is judged or counted in a blind spot, and files that are missing
 //!   show. `feed/continuity.rs`: `missing_files_show_in_the_next_head`; `docs/reference.md` names
 //!   every reason: `tests/tidy`, `the_reference_names_every_kind_reason_and_exit_code`.

@@ -14,7 +14,10 @@ use twinlog::{
     config::{MysqlUrl, PasswordSource, TlsConfig, TlsMode},
     feed::{
         FeedError, FeedItem, FileFeed,
-        live::{DropReason, LiveEvent, LiveOptions, LiveStart, StreamStatus, follow, server_facts},
+        live::{
+            DropReason, LiveEvent, LiveOptions, LivePlans, LiveStart, StreamStatus, follow,
+            server_facts,
+        },
         resolve_source,
     },
     model::{GtidSet, Transaction},
@@ -41,7 +44,7 @@ fn options(lab: &Lab, node: &str, start: LiveStart) -> LiveOptions {
         tls: TlsConfig::default(),
         replica_server_id: 4_294_900_001,
         start,
-        plans: Arc::new(|_| TablePlan::default()),
+        plans: LivePlans::none(),
     }
 }
 
@@ -124,6 +127,7 @@ impl Seen {
             LiveEvent::Item(FeedItem::Transaction(tx)) => self.transactions.push(*tx),
             LiveEvent::Item(FeedItem::Standing { .. }) => {}
             LiveEvent::Item(FeedItem::Gap { missing, .. }) => self.gaps.push(missing),
+            LiveEvent::Plans(number) => assert_eq!(number, 0, "nobody replaced them"),
             LiveEvent::Changed(facts) => panic!("another server: {facts:?}"),
             LiveEvent::Lost => self.lost = true,
             LiveEvent::CaughtUp => self.caught_up += 1,

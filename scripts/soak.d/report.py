@@ -161,8 +161,9 @@ def cost(out, run, samples):
     pairs = {}
     for kind, pair, value in run.phases:
         pairs.setdefault(pair, {})[kind] = value
-    out.tell("", "pair by pair "
-             + " ".join(f"{p['with'] / p['without']:.3f}" for p in pairs.values()))
+    ratios = [p["with"] / p["without"] for p in pairs.values()]
+    out.tell("", "pair by pair " + " ".join(f"{ratio:.3f}" for ratio in ratios)
+             + f", their median {statistics.median(ratios):.3f}")
 
 
 def findings(out, run, end):

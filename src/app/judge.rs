@@ -4,7 +4,7 @@ use crate::{
     binlog::{TablePlan, TablePlans},
     config::{Config, table_pattern},
     engine::{Ownership, Remembered, Settings, Verifier},
-    model::{Nodes, OwnershipRule, TableSchemas, Unlisted},
+    model::{Nodes, TableSchemas},
 };
 use globset::{GlobSet, GlobSetBuilder};
 use std::{
@@ -20,20 +20,25 @@ pub(super) fn verifier(
     memory_bytes: Option<usize>,
     memory: Option<Remembered>,
 ) -> anyhow::Result<Verifier> {
-    let ownership = ownership(&config.ownership, config.unlisted)?;
+    let ownership = ownership(config)?;
+    let settings = settings(config, memory_bytes);
+    Ok(match memory {
+        None => Verifier::new(nodes, ownership, settings),
+        Some(memory) => Verifier::go_on(memory, nodes, ownership, settings)?,
+    })
+}
+
+/// Limits and windows as a configuration has them; `memory_bytes` where it is not the usual bound.
+pub(super) fn settings(config: &Config, memory_bytes: Option<usize>) -> Settings {
     let micros = |window: Duration| i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
-    let settings = Settings {
+    Settings {
         shared_key_window_micros: micros(config.shared_key_window),
         near_conflict_window_micros: micros(config.near_conflict_window),
         missing_after_micros: micros(config.watch.missing_after),
         group_limit: config.group_limit,
         memory_bytes: memory_bytes.unwrap_or(Settings::default().memory_bytes),
         ..Settings::default()
-    };
-    Ok(match memory {
-        None => Verifier::new(nodes, ownership, settings),
-        Some(memory) => Verifier::go_on(memory, nodes, ownership, settings)?,
-    })
+    }
 }
 
 /// Of a bound on all that is held, the share of what one stream has under way to the judge: one
@@ -47,7 +52,7 @@ pub(super) type Known = Arc<RwLock<TableSchemas>>;
 
 /// What a reader has to know of tables: the configuration's rules, and what their server knows.
 pub(super) fn table_plans(config: &Config, known: Known) -> anyhow::Result<TablePlans> {
-    let ownership = ownership(&config.ownership, config.unlisted)?;
+    let ownership = ownership(config)?;
     let ignored = ignored_columns(config)?;
     Ok(Arc::new(move |table: &str| TablePlan {
         rule_column: ownership.column_of(table).map(str::to_owned),
@@ -73,6 +78,7 @@ fn ignored_columns(config: &Config) -> anyhow::Result<Vec<(GlobSet, Vec<String>)
     config.ignore_columns.iter().map(compile).collect()
 }
 
-fn ownership(rules: &[OwnershipRule], unlisted: Unlisted) -> anyhow::Result<Ownership> {
-    Ok(Ownership::new(rules.to_vec(), unlisted)?)
+/// A configuration's rules, ready to be asked.
+pub(super) fn ownership(config: &Config) -> anyhow::Result<Ownership> {
+    Ok(Ownership::new(config.ownership.clone(), config.unlisted)?)
 }

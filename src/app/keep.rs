@@ -109,7 +109,7 @@ impl Keeper {
             }
             set_needed_files(&metrics, &nodes, &store.checkpoints()?);
         }
-        let keep = i64::try_from(config.retention.as_micros()).ok().filter(|keep| *keep > 0);
+        let keep = retention(config.retention);
         let now = Instant::now();
         Ok(Keeper {
             store,
@@ -131,6 +131,11 @@ impl Keeper {
             pruned_at: None,
             shown,
         })
+    }
+
+    /// Keeps closed findings for another time from here on; zero: for ever.
+    pub(super) fn set_retention(&mut self, keep: Duration) {
+        self.keep = retention(keep);
     }
 
     /// Whether there is a store.
@@ -164,6 +169,13 @@ impl Keeper {
         self.failing
     }
 
+    /// Whether a finding was told before, by this run or an earlier one. A store that cannot say so
+    /// now is taken to have it: a line too many is better than one that is never closed.
+    pub(super) fn has_told(&self, id: FindingId) -> bool {
+        let Some(store) = &self.store else { return false };
+        self.places.contains_key(&id) || store.has(&id.to_string()).unwrap_or(true)
+    }
+
     /// Takes a finding that is news, is settled, or has grown.
     pub(super) fn take(&mut self, mut report: Report, sink: &mut impl WatchSink) {
         if let Some(place) = self.places.get(&report.finding.id) {
@@ -176,8 +188,9 @@ impl Keeper {
                 return self.count(&report, way);
             }
             match way {
-                Way::Full => {}
-                Way::Brief => report.finding = brief(report.finding),
+                // What the store has in full stays so.
+                Way::Brief if report.first => report.finding = brief(report.finding),
+                Way::Full | Way::Brief => {}
                 // What was only counted stays so.
                 Way::Counted if self.waiting.len() >= WAITING_MAX => return,
                 Way::Counted => drop(self.only_known.insert(report.finding.id)),
@@ -396,6 +409,11 @@ impl Keeper {
             }
         }
     }
+}
+
+/// In microseconds; zero is for ever.
+fn retention(keep: Duration) -> Option<i64> {
+    i64::try_from(keep.as_micros()).ok().filter(|keep| *keep > 0)
 }
 
 /// From which file on each stream is needed by a restart.

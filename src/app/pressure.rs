@@ -10,8 +10,9 @@
 //! server is down. Then all are read on, and at the bound the engine lets the oldest go.
 
 use super::{
+    input::Input,
     judge::under_way_max,
-    watch::{Input, Judge, WatchError, WatchSink, now},
+    watch::{Judge, WatchError, WatchSink, now},
 };
 use crate::feed::FeedItem;
 use std::time::Duration;
@@ -71,7 +72,8 @@ impl Input {
 impl Judge {
     /// Bytes held of what is in flight.
     pub(super) fn held_bytes(&mut self) -> usize {
-        self.pressure.others_hold = self.inputs.iter().map(|of| of.status.flow().bytes()).sum();
+        self.pressure.others_hold =
+            self.inputs.iter().map(|of| of.reading.status.flow().bytes()).sum();
         self.verifier.held_bytes() + self.pressure.others_hold
     }
 
@@ -112,7 +114,7 @@ impl Judge {
         }
         self.tell(sink);
         let since = Instant::now();
-        let most = self.due().map_or(LOOK, |due| due.min(LOOK));
+        let most = self.due().min(LOOK);
         let received = tokio::time::timeout(most, self.receive()).await;
         let passed = since.elapsed();
         for (at, input) in self.inputs.iter().enumerate() {

@@ -34,7 +34,7 @@ pub(crate) enum ExpandError {
     #[error("a {0} event is compressed by an unknown method ({1})")]
     Method(&'static str, u64),
     /// An event that cannot be in a payload.
-    #[error("a transaction payload holds a {0} event")]
+    #[error("a transaction payload holds an event of type {0}")]
     Inner(&'static str),
     /// It is larger than what is expanded.
     #[error("a {kind} event expands to {mib} MiB, more than the {max_mib} MiB that are read")]
@@ -179,7 +179,6 @@ fn read_exactly(input: impl Read, claimed: u64, out: &mut Vec<u8>) -> bool {
 /// `compress_zlib` in MariaDB's sql/field_comp.cc: a byte of zero and the value as it is; or a byte
 /// with 0x80, 8 if the stream has no zlib header, and the bytes of the length; the length, big
 /// endian; the stream. An empty value has no byte at all.
-#[allow(dead_code)]
 pub(crate) fn expand_column(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let Some((&first, rest)) = bytes.split_first() else { return Some(()) };
     if first == 0 {

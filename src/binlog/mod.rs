@@ -12,6 +12,7 @@ mod definition;
 pub mod event;
 pub mod evidence;
 mod gtid;
+mod json;
 mod layout;
 mod plan;
 mod reader;

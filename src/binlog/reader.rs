@@ -183,6 +183,19 @@ impl StreamReader {
         Some(open.tx.gtid.map_or("without a GTID".to_owned(), |gtid| gtid.to_string()))
     }
 
+    /// Whether a transaction has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Reads what comes with other plans. To be called between two transactions: row events refer
+    /// to table maps of their own transaction.
+    pub fn set_plans(&mut self, plans: TablePlans) {
+        self.plans = plans;
+        self.tables.clear();
+        self.layouts.clear();
+    }
+
     /// Forgets a transaction that has begun: the stream starts again before it.
     pub fn forget_unfinished(&mut self) {
         self.open = None;
@@ -301,7 +314,9 @@ impl StreamReader {
         self.open_at(header, offset);
         match header.kind {
             kind::WRITE_ROWS | kind::WRITE_ROWS_V1 => self.rows(header, body, Operation::Insert),
-            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 => self.rows(header, body, Operation::Update),
+            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 | kind::PARTIAL_UPDATE_ROWS => {
+                self.rows(header, body, Operation::Update);
+            }
             kind::DELETE_ROWS | kind::DELETE_ROWS_V1 => self.rows(header, body, Operation::Delete),
             kind::INCIDENT => self.blind(BlindSpotReason::Incident, "incident events", 1),
             _ => self.unsupported(header),
@@ -510,9 +525,7 @@ impl StreamReader {
                 );
             }
         };
-        let versioned =
-            matches!(header.kind, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS);
-        let result = self.walk(bytes, versioned, operation, &layout);
+        let result = self.walk(bytes, header.kind, operation, &layout);
         if let Err(error) = result {
             self.blind_table(&layout.table, &error.to_string());
         }
@@ -521,15 +534,16 @@ impl StreamReader {
     fn walk(
         &mut self,
         mut body: Bytes<'_>,
-        versioned: bool,
+        event_kind: u8,
         operation: Operation,
         layout: &Arc<Layout>,
     ) -> Result<(), RowsError> {
-        if versioned {
+        if event::has_extra_data(event_kind) {
             let extra = usize::from(body.u16()?).checked_sub(2).ok_or(Short)?;
             body.take(extra)?;
         }
-        let event = RowsEvent::open(body, operation, layout)?;
+        let is_partial = event_kind == kind::PARTIAL_UPDATE_ROWS;
+        let event = RowsEvent::open(body, operation, is_partial, layout)?;
         let Some(open) = &mut self.open else { return Ok(()) };
         let table = open.table(layout);
         let (before, rows_before) = (open.lengths(), open.tx.rows.len());
@@ -544,10 +558,14 @@ impl StreamReader {
         for (reason, detail) in layout.notes.iter().filter(|_| rows > 0) {
             open.blind(*reason, name(), detail, rows);
         }
-        let left_out = walked?;
-        if left_out > 0 {
+        let untold = walked?;
+        if untold.unique_values > 0 {
             let detail = "the images leave out columns of a unique key: clashes on it are not seen";
-            open.blind(BlindSpotReason::PartialImage, name(), detail, left_out);
+            open.blind(BlindSpotReason::PartialImage, name(), detail, untold.unique_values);
+        }
+        if untold.documents > 0 {
+            let detail = "JSON diffs do not fit the document before: what it became is not known";
+            open.blind(BlindSpotReason::PartialImage, name(), detail, untold.documents);
         }
         Ok(())
     }
@@ -732,7 +750,7 @@ mod tests {
         for (event_kind, body, reason) in [
             (kind::INCIDENT, &[1, 0, 0][..], BlindSpotReason::Incident),
             (kind::WRITE_ROWS_V1, &rows, BlindSpotReason::NoTableMap),
-            (kind::PARTIAL_UPDATE_ROWS, &rows, BlindSpotReason::UnsupportedEvent),
+            (kind::PARTIAL_UPDATE_ROWS, &rows, BlindSpotReason::NoTableMap),
             (kind::TRANSACTION_PAYLOAD, &rows, BlindSpotReason::UnsupportedEvent),
             (kind::WRITE_ROWS_COMPRESSED_V1, &rows, BlindSpotReason::UnsupportedEvent),
             (kind::QUERY_COMPRESSED, &rows, BlindSpotReason::UnsupportedEvent),
@@ -748,6 +766,54 @@ mod tests {
         let statement_end = [0xff, 0xff, 0xff, 0, 0, 0, 1, 0];
         let ended = reader.event(&event(kind::WRITE_ROWS_V1, &statement_end), 100);
         assert_eq!((ended, reader.unfinished()), (Ok(Progress::Nothing), None));
+    }
+
+    #[test]
+    fn offsets_past_4_gib_are_whole() {
+        let mut reader = reader();
+        let at = (5 << 32) + 77;
+        let mut gtid = vec![0; 17];
+        gtid.extend(9_u64.to_le_bytes());
+        assert_eq!(reader.event(&event(kind::GTID, &gtid), at), Ok(Progress::Nothing));
+        let xid = event(kind::XID, &[0; 8]);
+        let tx = transaction(reader.event(&xid, at + 100));
+        let end = at + 100 + xid.len() as u64;
+        assert_eq!((tx.coordinates.start, tx.coordinates.end), (at, end));
+    }
+
+    #[test]
+    fn a_payload_is_one_transaction_and_damage_in_it_is_told() {
+        let mut query = vec![0; 14];
+        query.extend(b"BEGIN");
+        let begin = event(kind::QUERY, &query);
+        let xid = event(kind::XID, &[0; 8]);
+        let incident = event(kind::INCIDENT, &[1, 0, 0]);
+        let payload = |events: &[&[u8]]| {
+            let bytes = events.concat();
+            let head = [2, 3, 0xfc, 255, 0, 1, 1, bytes.len() as u8, 0];
+            event(kind::TRANSACTION_PAYLOAD, &[&head[..], &bytes].concat())
+        };
+        let mut gtid = vec![0; 17];
+        gtid.extend(9_u64.to_le_bytes());
+        for (events, details) in [
+            (vec![&begin[..], &xid], vec![]),
+            (vec![&begin, &xid, &xid], vec!["a transaction_payload event is damaged inside"]),
+            (vec![&begin], vec![]),
+            (
+                vec![&begin, &incident],
+                vec!["a transaction payload holds an event of type incident"],
+            ),
+            (vec![&begin, &xid[..9]], vec!["a transaction_payload event is damaged inside"]),
+        ] {
+            let mut reader = reader();
+            assert_eq!(reader.event(&event(kind::GTID, &gtid), 40), Ok(Progress::Nothing));
+            let bytes = payload(&events);
+            let tx = transaction(reader.event(&bytes, 100));
+            let end = 100 + bytes.len() as u64;
+            assert_eq!((tx.coordinates.start, tx.coordinates.end), (40, end));
+            let told: Vec<&str> = tx.blind_spots.iter().map(|spot| &*spot.detail).collect();
+            assert_eq!((told, reader.unfinished()), (details, None));
+        }
     }
 
     #[test]

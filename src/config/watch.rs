@@ -84,6 +84,16 @@ pub enum Evidence {
     Full,
 }
 
+impl Evidence {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Evidence::Keys => "keys",
+            Evidence::Full => "full",
+        }
+    }
+}
+
 /// Where a first start begins; later starts resume.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Start {

@@ -48,6 +48,7 @@ mod ownership;
 mod pending;
 mod pool;
 mod rows;
+mod rules;
 mod sequences;
 mod shown;
 mod state;
@@ -56,6 +57,7 @@ mod stream;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod waited;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
 pub use memory::{Memory, OtherNodes, Remembered};
@@ -63,7 +65,7 @@ pub use ownership::Ownership;
 
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet, GtidSource,
-    NodeIndex, Nodes, Operation, Severity, Statement, TableId, Transaction, TransactionRef,
+    NodeIndex, Nodes, Operation, Severity, Statement, Transaction, TransactionRef,
 };
 use definitions::Definitions;
 use handover::RecentCopies;
@@ -72,11 +74,13 @@ use ledger::Ledger;
 use missing::Overdue;
 use open::{OpenId, OpenTable};
 use pending::Pending;
+use rules::Rules;
 use sequences::Sequences;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
 use tally::{Tally, TallyKey};
+use waited::Waited;
 
 /// Limits and windows of a [`Verifier`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -140,8 +144,9 @@ pub struct Report {
 #[derive(Serialize, Deserialize)]
 pub struct Verifier {
     nodes: Nodes,
+    /// By node.
     #[serde(skip)]
-    ownership: Ownership,
+    rules: Vec<Rules>,
     #[serde(skip)]
     settings: Settings,
     streams: Vec<Stream>,
@@ -156,8 +161,6 @@ pub struct Verifier {
     doubts: BTreeMap<(NodeIndex, usize), Vec<u64>>,
     definitions: Definitions,
     tally: Tally,
-    #[serde(skip)]
-    rules_by_table: BTreeMap<TableId, TableRule>,
     coverage: Coverage,
     /// Per node: commit time of its newest original.
     newest: Vec<Option<CommitTime>>,
@@ -174,13 +177,8 @@ pub struct Verifier {
     let_go: BTreeMap<usize, u64>,
     #[serde(skip)]
     held: Held,
-}
-
-/// What the engine remembers of a table.
-#[derive(Clone)]
-struct TableRule {
-    name: std::sync::Arc<str>,
-    rule: Option<usize>,
+    #[serde(skip)]
+    waited: Waited,
 }
 
 /// A transaction of a known node, where it was observed.
@@ -210,8 +208,8 @@ impl Verifier {
             streams: streams.collect(),
             newest: vec![None; nodes.len()],
             open_by_origin: vec![0; nodes.len()],
+            rules: Rules::of_all(&nodes, ownership),
             nodes,
-            ownership,
             settings,
             sources: Sources::default(),
             open: OpenTable::default(),
@@ -221,7 +219,6 @@ impl Verifier {
             doubts: BTreeMap::new(),
             definitions: Definitions::default(),
             tally: Tally::default(),
-            rules_by_table: BTreeMap::new(),
             coverage,
             ledger: Ledger::default(),
             ledger_overflow: 0,
@@ -230,6 +227,7 @@ impl Verifier {
             overdue: Overdue::default(),
             let_go: BTreeMap::new(),
             held: Held::default(),
+            waited: Waited::default(),
         }
     }
 

@@ -42,6 +42,14 @@ impl Sequences {
         block.get(u64::from(block.open.trailing_zeros())).copied()
     }
 
+    /// The highest number; 0 where there is none.
+    pub(super) fn last_number(&self) -> u64 {
+        let last = self.0.last_key_value();
+        last.map_or(0, |(at, block)| {
+            at * BLOCK + u64::from(block.open.checked_ilog2().unwrap_or(0))
+        })
+    }
+
     /// Adds a transaction, in the place of one with the same number.
     pub(super) fn insert(&mut self, sequence: u64, id: OpenId) {
         let new = || Box::new(Block { open: 0, ids: [id; BLOCK as usize] });

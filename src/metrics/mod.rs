@@ -5,6 +5,7 @@
 //! from the start, for `increase()` misses the first event of a series that appears with it. No
 //! metric carries a key, a GTID, a file name or a row's value.
 
+mod config;
 mod findings;
 mod holding;
 mod names;
@@ -32,6 +33,7 @@ pub struct Metrics {
     checkpoint: Gauge,
     held: IntGauge,
     limit: IntGauge,
+    reloads: config::Reloads,
 }
 
 impl Metrics {
@@ -70,6 +72,7 @@ impl Metrics {
             holding: Holding::register(r)?,
             store_errors,
             checkpoint,
+            reloads: config::Reloads::register(r)?,
             registry,
         })
     }

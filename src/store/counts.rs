@@ -24,18 +24,6 @@ impl Store {
         count.map(i64::unsigned_abs).map_err(|source| self.fails("count findings", source))
     }
 
-    /// Whether there is a finding of this id.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn has(&self, id: &str) -> Result<bool, StoreError> {
-        let found = self
-            .connection
-            .prepare_cached("SELECT 1 FROM findings WHERE id = ?1")
-            .and_then(|mut statement| statement.exists([id]));
-        found.map_err(|source| self.fails("look for a finding", source))
-    }
-
     /// Counts what has not healed. It passes over all findings, at about a microsecond each: to be
     /// asked once, at a start.
     ///

@@ -317,6 +317,19 @@ impl Store {
         committed.map_err(|source| self.fails("write findings", source))
     }
 
+    /// Whether there is a finding of this whole id.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn has(&self, id: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM findings WHERE id = ?1)";
+        let found = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut sql| sql.query_row([id], |row| row.get(0)));
+        found.map_err(|source| self.fails("look for a finding", source))
+    }
+
     /// Takes note of a finding, in place of an earlier note; false when there is no such finding.
     ///
     /// # Errors

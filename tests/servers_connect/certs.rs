@@ -1,4 +1,5 @@
-//! Certificates, made with openssl: of two authorities, for right and wrong names, and soon expired.
+//! Certificates, made with openssl: of two authorities, for right and wrong names, and one that
+//! soon expires.
 
 use jiff::{SignedDuration, Timestamp};
 use std::{fs, path::PathBuf, process::Command};
@@ -31,7 +32,7 @@ impl Certs {
             certs.make_leaf(name, authority, extension, until);
         }
         for (name, authority) in [("client", "ours"), ("foreign-client", "theirs")] {
-            certs.make_leaf(name, authority, "", "20400101000000Z");
+            certs.make_leaf(name, authority, "basicConstraints=CA:FALSE", "20400101000000Z");
         }
         certs.serve("good");
         certs

@@ -46,6 +46,7 @@ pub(crate) fn ways(lab: &Lab, certs: &Certs) {
             works("mysql_native_password over TLS", encrypted("native"));
             let oldest = "IDENTIFIED VIA mysql_old_password USING '606717496665bcba'";
             create(lab, "oldest", oldest, "127.0.0.1");
+            lab.sql("a", "SET GLOBAL secure_auth = OFF");
             let words = ["mysql_old_password", "make an account of caching_sha2_password"];
             refused("mysql_old_password", plain("oldest"), DropReason::Auth, &words);
             if has_plugin(lab, "auth_ed25519") {

@@ -8,7 +8,7 @@ use twinlog::{
     config::{PasswordSource, TlsConfig, TlsMode},
     feed::{
         FeedItem, FileFeed,
-        live::{DropReason, LiveEvent, LiveOptions, LiveStart, StreamStatus, follow},
+        live::{DropReason, LiveEvent, LiveOptions, LivePlans, LiveStart, StreamStatus, follow},
         resolve_source,
     },
     model::Transaction,
@@ -29,7 +29,7 @@ pub(crate) fn options(lab: &Lab, user: &str, password: Option<&str>) -> LiveOpti
         tls: TlsConfig::default(),
         replica_server_id: REPLICA_ID,
         start: LiveStart::Now,
-        plans: Arc::new(|_| TablePlan::default()),
+        plans: LivePlans::none(),
     }
 }
 

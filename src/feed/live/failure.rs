@@ -194,7 +194,7 @@ fn tls(options: &LiveOptions, problem: &str) -> Failure {
         "renew the certificate on the server; if it is good, the clock of this machine is wrong"
             .to_owned()
     } else if says("UnsupportedCertVersion") {
-        "its certificate is of X.509 version 1; have one made of version 3, with a subjectAltName"
+        "the server's certificate, or tls.cert, is of X.509 version 1; have one made of version 3"
             .to_owned()
     } else if says("fatal alert") {
         "the server refuses: tls.cert and tls.key must be signed by an authority in its ssl_ca, \
@@ -259,9 +259,11 @@ fn from_server(options: &LiveOptions, stage: Stage, peer: &Peer, error: &ServerE
             "the server asks for TLS: set tls = { mode = \"verify-identity\", ca = ... }"
                 .to_owned(),
         ),
-        1524 => (
+        1275 | 1524 => (
             DropReason::Auth,
-            format!("load the plugin on the server, or let {user} log in in another way"),
+            format!(
+                "the server does not let {user} log in in that way: give it another on the server"
+            ),
         ),
         1130 | 1129 => {
             (DropReason::Auth, format!("create {user}@'<this host>' on the server, or FLUSH HOSTS"))
@@ -275,7 +277,7 @@ fn from_server(options: &LiveOptions, stage: Stage, peer: &Peer, error: &ServerE
                 .to_owned(),
         ),
         1045 | 1227 | 1142 | 1044 | 1290 => {
-            (DropReason::Grant, grant_hint(user, peer, &error.message))
+            (DropReason::Grant, grant_hint(user, peer, stage, &error.message))
         }
         1040 | 1203 => (DropReason::Connect, "raise max_connections on the server".to_owned()),
         1381 => (DropReason::Server, "set log_bin on the server, and restart it".to_owned()),
@@ -296,15 +298,17 @@ fn password_hint(options: &LiveOptions) -> String {
         options.node
     );
     if options.tls.identity.is_none() {
-        hint += "; an account of REQUIRE SSL or X509, and a server of require_secure_transport, want \
-                 tls, X509 with cert and key";
+        hint += "; an account of REQUIRE SSL or X509, and a server of require_secure_transport, \
+                 want tls, X509 with cert and key";
     }
     hint
 }
 
 /// A statement that mends it, to be copied.
-fn grant_hint(user: &str, peer: &Peer, message: &str) -> String {
-    let all = match peer.mariadb {
+fn grant_hint(user: &str, peer: &Peer, stage: Stage, message: &str) -> String {
+    let needed = match peer.mariadb {
+        // Who registers as a replica is told no more than that he may not.
+        _ if stage == Stage::Streaming => "REPLICATION SLAVE",
         Some(true) => "REPLICATION SLAVE, BINLOG MONITOR, SLAVE MONITOR",
         _ => "REPLICATION SLAVE, REPLICATION CLIENT",
     };
@@ -312,7 +316,7 @@ fn grant_hint(user: &str, peer: &Peer, message: &str) -> String {
         Some((user, host)) => format!("{}@{}", quoted(user), quoted(host)),
         None => format!("{}@'<this host>'", quoted(user)),
     };
-    let grants = missing_privilege(message).unwrap_or(all);
+    let grants = missing_privilege(message).unwrap_or(needed);
     format!("on the server: GRANT {grants} ON *.* TO {account}")
 }
 

@@ -7,6 +7,7 @@ use super::{
     failure::{DropReason, Failure, Stage},
     history::History,
     packet::{Arrival, Place, domain_heads, whole_event},
+    plans::LivePlans,
     preflight::{Asks, ensure_alone, ensure_followable, ensure_same, new_replica_name},
     progress::{Delivered, is_before},
     request::Request,
@@ -74,8 +75,9 @@ impl From<Failure> for End {
 /// account is refused), and the stream goes on after the last transaction delivered. What a server
 /// says differently after a reconnect is never papered over. Where it purged what comes next
 /// ([`DropReason::Purged`]), a [`FeedItem::Gap`] names what is missing, and the stream goes on with
-/// the oldest file that is left. Where its log is not the one that was read ([`DropReason::Reset`], or for ten seconds
-/// [`DropReason::Behind`]), it ends with [`LiveEvent::Lost`].
+/// the oldest file that is left. Where its log is not the one that was read
+/// ([`DropReason::Reset`], or for ten seconds [`DropReason::Behind`]), it ends with
+/// [`LiveEvent::Lost`].
 ///
 /// A receiver that does not receive, or has too much to judge ([`super::Flow`]), makes the server
 /// wait. Where that took long, the connection is made again ([`DropReason::Backpressure`]) when the
@@ -85,11 +87,15 @@ impl From<Failure> for End {
 /// None: all are delivered, as [`LiveEvent::Disconnected`]. A panic of the client library
 /// on what a server sends counts as a broken connection.
 pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<StreamStatus>) {
+    let mut plans = options.plans.clone();
+    let (number, current) = plans.current();
     status.flow().restart();
     let transaction_bytes_max = status.flow().transaction_bytes_max();
     let mut follower = Follower {
-        reader: StreamReader::new("", options.plans.clone()).bounded(transaction_bytes_max),
+        reader: StreamReader::new("", current).bounded(transaction_bytes_max),
         held_back: None,
+        plans,
+        untold: Some(number),
         delivered: Delivered::at(&options.start),
         // Who goes on knows what the stream began with.
         begun: matches!(options.start, LiveStart::Resume(_)),
@@ -150,6 +156,9 @@ struct Follower {
     send: Sender<LiveEvent>,
     status: Arc<StreamStatus>,
     reader: StreamReader,
+    plans: LivePlans,
+    /// The number of the reader's plans, where it was not told yet.
+    untold: Option<u64>,
     delivered: Delivered,
     /// [`FeedItem::Begin`] was delivered.
     begun: bool,
@@ -340,6 +349,7 @@ impl Follower {
             Arrival::Logged(offset) => offset,
         };
         (self.received, self.quiet) = (true, 0);
+        self.renew_plans();
         let progress = self
             .reader
             .event(bytes, offset)
@@ -352,6 +362,16 @@ impl Follower {
             Progress::Transaction(transaction) => self.transaction(transaction).await?,
         }
         self.begin_where_asked().await
+    }
+
+    /// Takes other plans, where there are any and no transaction is in the middle: a transaction is
+    /// read with one plan.
+    fn renew_plans(&mut self) {
+        if self.plans.have_changed() && !self.reader.is_inside() {
+            let (number, plans) = self.plans.current();
+            self.reader.set_plans(plans);
+            self.untold = Some(number);
+        }
     }
 
     /// The server says where it goes on: when it begins to send, and at every new file.
@@ -416,6 +436,9 @@ impl Follower {
             return Ok(());
         }
         self.status.count_transaction();
+        if let Some(number) = self.untold.take() {
+            self.deliver(LiveEvent::Plans(number)).await?;
+        }
         let (bytes, since) = (transaction.weight(), Instant::now());
         self.until_room(bytes).await?;
         self.status.flow().gives(bytes);
