@@ -174,7 +174,7 @@ fn a_watch_goes_by_how_long_it_has_waited_whatever_the_clocks_say() {
         verifier.advance_waiting(B, waited(5), &mut out);
         assert_eq!(told(&mut out), [""; 0], "not read any further");
         verifier.advance_waiting(B, waited(6), &mut out);
-        assert_eq!(told(&mut out), ["1-1-1 1 open  news"]);
+        assert_eq!(told(&mut out), ["1-1-1 2 open  news"]);
         verifier.observe(B, &at(1, 1, skew), &mut out);
         assert_eq!(told(&mut out), ["1-1-1 2 healed settled news"], "the third has time");
     }
