@@ -134,7 +134,7 @@ async fn main() {
     let shared = Shared {
         metrics: Arc::new(Metrics::new(&nodes, [].into_iter(), [].into_iter()).expect("metrics")),
         refresh: Arc::new(|| {}),
-        ready: Arc::default(),
+        pulse: Arc::default(),
         status: watch::Sender::new(Arc::new(Status::default())).subscribe(),
         findings: Arc::new(Findings::new(store, None)),
         news: news.clone(),

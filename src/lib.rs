@@ -55,12 +55,17 @@
 //!   `mysql_tells_every_row_that_differs_and_no_other`.
 //! - **Memory follows lag, not history, and has a ceiling**; reaching it is a blind spot.
 //!   `engine/tests.rs`: `nothing_is_held_once_everybody_has_shown_it`,
-//!   `the_bound_on_open_keys_is_kept_and_told`.
+//!   `the_bound_on_what_is_held_is_kept_and_told`.
+//! - **A row is judged by the rules that it was read with**, also where they are reloaded while it
+//!   is on its way. On real masters, `tests/servers_ops`:
+//!   `rules_hold_from_the_next_transaction_on_and_nothing_is_lost`.
 //! - **Silence is earned.** A row is judged or counted in a blind spot, and files that are missing
 //!   show. `feed/continuity.rs`: `missing_files_show_in_the_next_head`; `docs/reference.md` names
 //!   every reason: `tests/tidy`, `the_reference_names_every_kind_reason_and_exit_code`.
-//! - **No bytes make it panic**, loop, or take more memory than they are long.
-//!   `tests/recorded.rs`: `a_file_cut_off_at_any_byte_is_told_and_invents_nothing`,
+//! - **No bytes make it panic**, loop, or take more memory than they are long; what is compressed
+//!   expands within stated bounds, and one event at a time. `binlog/compressed.rs`:
+//!   `what_expands_past_a_bound_is_refused_and_costs_nothing`; `tests/recorded.rs`:
+//!   `a_file_cut_off_at_any_byte_is_told_and_invents_nothing`,
 //!   `a_flipped_bit_is_told_in_whatever_byte`; `tests/row_images.rs`: `no_bytes_panic`;
 //!   `feed/window.rs`: `a_lying_length_costs_no_more_than_the_input`; `config/tests.rs`:
 //!   `every_beginning_of_a_file_is_accepted_or_refused`.

@@ -102,13 +102,16 @@ fn a_violation_is_on_the_screen_at_once_and_q_gives_the_terminal_back() {
 #[test]
 fn a_lost_server_is_told_and_sigterm_and_control_c_end_it_as_q_does() {
     let lab = pair();
-    let mut live = start(&lab, &[]);
-    live.wait_until(LIMIT, "both connected", |seen| seen.matches(" connected ").count() == 2);
-    let pid = live.pid().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    let ended = live.wait(LIMIT);
-    assert_eq!(ended.status.code(), Some(0));
-    assert!(ended.is_restored && !ended.screen.alternate_screen());
+    // A terminal that is closed sends SIGHUP.
+    for signal in ["-TERM", "-HUP"] {
+        let mut live = start(&lab, &[]);
+        live.wait_until(LIMIT, "both connected", |seen| seen.matches(" connected ").count() == 2);
+        let pid = live.pid().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let ended = live.wait(LIMIT);
+        assert_eq!(ended.status.code(), Some(0), "{signal}");
+        assert!(ended.is_restored && !ended.screen.alternate_screen());
+    }
 
     let mut live = start(&lab, &[]);
     live.wait_until(LIMIT, "both connected", |seen| seen.matches(" connected ").count() == 2);

@@ -9,7 +9,7 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Map, Value, json};
 use support::{
-    lab::{Lab, Server},
+    lab::{Lab, LabOptions, Server},
     recorded::scan,
 };
 use twinlog::{
@@ -151,6 +151,14 @@ const MARIADB_COLUMNS: &[Column] = &[
             "'00000000-0000-0000-0000-000000000000'",
             "'f81d4fae-7dec-41d0-a765-00a0c91e6bf6'",
         ],
+    ),
+    column("vc", "VARCHAR(200) COMPRESSED", Shown::Text, ["REPEAT('ä',190)", "''", "'short'"]),
+    column("bc", "BLOB COMPRESSED", Shown::Hex, ["REPEAT(X'00FE',900)", "X''", "X'00'"]),
+    column(
+        "tc",
+        "TEXT COMPRESSED CHARACTER SET latin1",
+        Shown::Text,
+        ["REPEAT('né',9000)", "'€'", "''"],
     ),
 ];
 
@@ -324,16 +332,28 @@ fn run_repair(lab: &Lab, sources: &EvidenceSources, records: &[Value], winner: &
 
 #[test]
 fn mariadb_evidence_is_what_select_shows_and_repairs_repair() {
-    evidence_and_repairs(Server::MariaDb);
+    evidence_and_repairs(Server::MariaDb, &[]);
+}
+
+#[test]
+fn mariadb_evidence_of_compressed_events_is_the_same() {
+    let options = ["--log-bin-compress=ON", "--log-bin-compress-min-len=10"];
+    evidence_and_repairs(Server::MariaDb, &options);
 }
 
 #[test]
 fn mysql_evidence_is_what_select_shows_and_repairs_repair() {
-    evidence_and_repairs(Server::MySql);
+    evidence_and_repairs(Server::MySql, &[]);
 }
 
-fn evidence_and_repairs(server: Server) {
-    let lab = Lab::pair(server);
+#[test]
+fn mysql_evidence_of_compressed_transactions_is_the_same() {
+    evidence_and_repairs(Server::MySql, &["--binlog-transaction-compression=ON"]);
+}
+
+fn evidence_and_repairs(server: Server, options: &[&str]) {
+    let options = options.iter().map(|option| (*option).to_owned()).collect();
+    let lab = Lab::start(server, LabOptions { options, ..LabOptions::default() });
     let dir = tempfile::tempdir().unwrap();
     let columns = columns(server);
     lab.sql("a", &create(&columns));
@@ -383,6 +403,51 @@ fn evidence_and_repairs(server: Server) {
     assert_eq!(lab.sql("b", &select(&columns)), of_b, "inserted");
     rows_that_the_winner_never_wrote(&lab, &columns, &of_a);
     purged_files_are_told(&lab, &from_files, &from_servers, &records[0]);
+}
+
+/// Rows that a packet of the protocol cannot hold in one piece, and what they compress to.
+#[test]
+fn rows_of_20_mb_are_the_same_over_the_wire() {
+    for (server, options) in [
+        (Server::MariaDb, &["--max-allowed-packet=64M"][..]),
+        (Server::MySql, &["--max-allowed-packet=64M"]),
+        (
+            Server::MySql,
+            &[
+                "--max-allowed-packet=64M",
+                "--binlog-transaction-compression=ON",
+                "--binlog-checksum=NONE",
+            ],
+        ),
+    ] {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let lab = Lab::start(server, LabOptions { options, ..LabOptions::default() });
+        let dir = tempfile::tempdir().unwrap();
+        lab.stop_replication();
+        let make = "CREATE DATABASE ev; CREATE TABLE ev.t (id INT PRIMARY KEY, l LONGBLOB);
+                    INSERT INTO ev.t VALUES (1, REPEAT('0123456789abcdef', 1250000));
+                    UPDATE ev.t SET l = CONCAT(l, 'x'); INSERT INTO ev.t VALUES (2, 'after');";
+        lab.sql("a", make);
+        lab.sql("b", make);
+        let said = scan(lab.binlog_dir("a"), lab.binlog_dir("b"));
+        let conflicts = said.findings.iter().filter(|record| record.kind == "write_conflict");
+        let (from_files, from_servers) = (files(&lab), servers(&lab, dir.path()));
+        let mut compared = 0;
+        for record in conflicts {
+            let record = serde_json::to_value(record).unwrap();
+            for (at, node) in ["a", "b"].into_iter().enumerate() {
+                let tx = &record["transactions"][at];
+                let read = evidence(&from_files, tx, node);
+                let mut live = evidence(&from_servers, tx, node);
+                for (live, read) in live.changes.iter_mut().zip(&read.changes) {
+                    live.statement.clone_from(&read.statement);
+                }
+                assert!(live.changes == read.changes && !read.changes.is_empty());
+                compared += 1;
+            }
+        }
+        assert!(compared >= 4, "{server:?}: {compared}");
+    }
 }
 
 /// The printed command lines, run by a shell.

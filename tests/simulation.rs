@@ -11,6 +11,7 @@ use sim::{
     streams::{Reading, Turns},
     world::{Family, Setup, World},
 };
+use twinlog::model::{BlindSpotReason, Certainty, Finding, FindingKind, State};
 
 const TURNS: [Turns; 6] = [
     Turns::Whole,
@@ -120,4 +121,60 @@ fn the_engine_agrees_with_the_simulated_truth() {
     }
     println!("{seeds} seeds, {met:?}");
     assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0 && met.violations > 0);
+}
+
+/// With little memory no more is told than with enough, nothing certain that is not so, and what
+/// is left out has a blind spot. Gives whether the bound was reached.
+fn run_bounded(seed: u64) -> Result<bool, String> {
+    let mut rng = Rng::new(seed);
+    let world = live(&mut rng);
+    let memory = rng.pick(&[2_000, 6_000, 12_000, 30_000]);
+    let whole = Reading::whole(&world).run(Turns::Whole);
+    // Of what has healed it says how certain that is.
+    let is_exact = |of: &&Finding| of.certainty == Certainty::Exact && of.state != State::Healed;
+    let mut reached = false;
+    for turns in TURNS {
+        let bounded = Reading::whole(&world).with_memory(memory).run(turns);
+        let blind =
+            bounded.findings.iter().any(|of| of.reason == Some(BlindSpotReason::BoundReached));
+        reached |= blind;
+        let of_rows = |of: &&Finding| of.kind != FindingKind::BlindSpot;
+        let tell = |what: &str, of: &Finding| {
+            Err(format!("{what}, {turns:?}, {memory} bytes, {of:#?}\n{}", world.describe()))
+        };
+        for found in bounded.findings.iter().filter(of_rows).filter(is_exact) {
+            let same = |of: &Finding| match found.kind {
+                FindingKind::Divergence => of.kind == found.kind && of.key == found.key,
+                _ => of.id == found.id,
+            };
+            if !whole.findings.iter().any(same) {
+                return tell("told with little memory alone", found);
+            }
+        }
+        if !blind {
+            let lost = whole.findings.iter().find(|of| !bounded.findings.contains(of));
+            if let Some(lost) = lost {
+                return tell("lost without a blind spot", lost);
+            }
+        }
+    }
+    Ok(reached)
+}
+
+#[test]
+fn with_little_memory_what_is_not_told_is_named() {
+    if let Some(seed) = sim::environment("TWINLOG_SEED") {
+        let seed = seed.parse().expect("TWINLOG_SEED is a number");
+        run_bounded(seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        return;
+    }
+    let (start, budget) = (sim::clock(), sim::seconds(5));
+    let (mut seeds, mut reached) = (0, 0);
+    while seeds < 300 || start.elapsed() < budget {
+        let bound = run_bounded(seeds).unwrap_or_else(|e| panic!("TWINLOG_SEED={seeds}: {e}"));
+        reached += u64::from(bound);
+        seeds += 1;
+    }
+    println!("{seeds} seeds, the bound was reached in {reached}");
+    assert!(reached > seeds / 10 && reached < seeds, "{reached} of {seeds}");
 }

@@ -175,6 +175,16 @@ def twinlog_itself(made):
         [(f"histogram_quantile({q}, sum by (le) (rate(twinlog_detection_latency_seconds_bucket{{}}"
           f"[$__rate_interval])))", name) for q, name in (("0.5", "half"), ("0.99", "99 %"))],
         unit="s", width=8, empty="no finding with a precise time"))
+    made.with_panel(lines(
+        36, "Waits for another stream", "Share of the time in which a stream is not read on, since "
+        "what is held is near its limit and another stream has to come after it first. Nothing is "
+        "lost by it.",
+        [("rate(twinlog_backpressure_seconds_total{}[$__rate_interval])", "{{stream}}")],
+        unit="percentunit"))
+    made.with_panel(lines(
+        37, "Gaps", "Parts of a binary log that were not read and will not be, within the time "
+        "range: purged, reset, or of another server. A blind spot names what was in each.",
+        [("round(increase(twinlog_gaps_total{}[$__range]))", "{{stream}}")], decimals=0))
     made.with_row(row(40, "twinlog itself"))
     made.with_panel(number(
         41, "Store", "When what a restart goes on with was last committed to the store. It grows "
@@ -191,12 +201,31 @@ def twinlog_itself(made):
          ("60 * sum(rate(twinlog_store_errors_total{}[$__rate_interval]))", "store errors")],
         unit="cpm", width=8, height=6))
     made.with_panel(lines(
-        43, "Memory", "Resident memory. It follows pending transactions, not history.",
-        [("process_resident_memory_bytes{}", "{{instance}}")], unit="bytes", width=6, height=6))
+        43, "Memory", "Resident memory, and what is held of transactions that some stream has not "
+        "shown yet, with its limit (watch.memory). It follows replication lag, not history.",
+        [("process_resident_memory_bytes{}", "{{instance}} resident"),
+         ("twinlog_memory_held_bytes{}", "{{instance}} held"),
+         ("twinlog_memory_limit_bytes{}", "{{instance}} limit")],
+        unit="bytes", width=6, height=6))
     made.with_panel(lines(
         44, "Processor", "Processor time per second: 1 is one core.",
         [("rate(process_cpu_seconds_total{}[$__rate_interval])", "{{instance}}")], width=6,
         height=6, decimals=2))
+    made.with_panel(states(
+        45, "Configuration file", "`not taken`: the file was wrong when twinlog was last told to "
+        "read it again, and it goes by the one before. The log says what is wrong.",
+        "twinlog_config_last_reload_successful{}", "{{instance}}",
+        in_words("not taken", BAD, "taken", GOOD), width=8, height=6))
+    made.with_panel(number(
+        46, "Configuration taken", "How long ago a configuration was taken last, at a start or a "
+        "reload.",
+        f"max({age('twinlog_config_last_reload_success_timestamp_seconds{}')})", unit="s",
+        width=4))
+    made.with_panel(lines(
+        47, "Reloads", "How often twinlog was told to read its configuration again within the time "
+        "range, by what came of it.",
+        [("sum by (result) (round(increase(twinlog_config_reloads_total{}[$__range])))",
+          "{{result}}")], decimals=0, height=6))
 
 
 def overview():

@@ -64,7 +64,10 @@ locate() { # mariadb|mysql
     mariadb)
       mysqld=$(PATH=$path type -P mariadbd) && client=$(type -P mariadb) &&
         binlog_tool=$(type -P mariadb-binlog) && type -P mariadb-install-db >/dev/null &&
-        version=$(version_of mariadb "$mysqld")
+        version=$(version_of mariadb "$mysqld") || return 1
+      # Debian has the plugins that are not built in in the package that brings the service.
+      mariadb_plugins=$cache/mariadb-plugins-$version
+      [ ! -e "$mariadb_plugins/auth_ed25519.so" ] || base_options=(--plugin-dir="$mariadb_plugins")
       ;;
     mysql) locate_mysql_in_path "$path" || locate_mysql_in_cache ;;
   esac
@@ -89,16 +92,41 @@ not_older() { # VERSION LEAST
 }
 
 install_server() { # mariadb|mysql
-  locate "$1" || with_cache_lock install install_missing "$1"
+  locate "$1" && has_plugins "$1" || with_cache_lock install install_missing "$1"
   locate "$1" || die "$1 is installed but cannot be run" "try: $mysqld --no-defaults --version"
 }
 
 install_missing() { # mariadb|mysql
-  locate "$1" && return # another process was faster
+  locate "$1" && has_plugins "$1" && return # another process was faster
   case $1 in
-    mariadb) apt_install mariadb-server-core mariadb-client ;;
+    mariadb)
+      locate mariadb || apt_install mariadb-server-core mariadb-client
+      has_plugins mariadb || unpack_mariadb_plugins
+      ;;
     mysql) unpack_mysql ;;
   esac
+}
+
+# What is not there, and cannot be got from Debian's packages, is not asked for again.
+has_plugins() { # mariadb|mysql
+  [ "$1" = mysql ] || [ -e /usr/lib/mysql/plugin/auth_ed25519.so ] || [ -d "$mariadb_plugins" ]
+}
+
+# The plugins of the very version that is installed, without their package: it would start a service.
+unpack_mariadb_plugins() {
+  local work=$mariadb_plugins.new log=$cache/mariadb-plugins.log of
+  rm -rf "$work"
+  mkdir -p "$work/root"
+  note "getting MariaDB's plugins for logging in into $mariadb_plugins"
+  if of=$(dpkg-query --show --showformat='${Version}' mariadb-server-core 2>/dev/null) &&
+    (cd "$work" && apt-get -q -o Acquire::Retries=5 -o APT::Sandbox::User=root download "mariadb-server=$of") >"$log" 2>&1; then
+    dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x -C "$work/root" ./usr/lib/mysql/plugin
+    mv "$work/root/usr/lib/mysql/plugin" "$mariadb_plugins"
+  else
+    note "there are none for this MariaDB: what needs them is not tried"
+    mkdir -p "$mariadb_plugins"
+  fi
+  rm -rf "$work"
 }
 
 # Unpacks MySQL from the unstable suite of the mirror that apt is set up with. apt itself does the work, on a state

@@ -12,9 +12,9 @@ readonly port_attempts_max=10
 readonly start_seconds_max=60
 readonly stop_seconds_max=30
 
-# Reads what DIR was started with. Sets dir, server, node_count, nodes, replicate, options.
+# Reads what DIR was started with. Sets dir, server, node_count, nodes, replicate, clocks, options.
 open_lab() { # DIR [create]
-  server='' node_count='' replicate=1 options=()
+  server='' node_count='' replicate=1 clocks=0 options=()
   [ "${2:-}" = create ] || [ -f "$1/lab.conf" ] || die "$1 holds no lab" "scripts/lab start $1 --server mariadb"
   dir=$(realpath -m "$1")
   [ ${#dir} -le $((socket_path_bytes_max - ${#dir_tail})) ] ||
@@ -94,7 +94,7 @@ start_all() {
   mapfile -t common < <(common_options)
   mapfile -t client_flags < <(client_options)
   prepare_template
-  declare -p server node_count replicate options | sed 's/^declare/declare -g/' >"$dir/lab.conf"
+  declare -p server node_count replicate clocks options | sed 's/^declare/declare -g/' >"$dir/lab.conf"
   pick_ports
   each_node start_node || { kill_all; exit 1; }
   [ "$replicate" = 0 ] || [ "$node_count" = 1 ] || wire_ring || { kill_all; exit 1; }
@@ -167,7 +167,8 @@ launch() { # NODE
   # After a kill: MySQL takes the dead server's lock file for a live one if the pid is used again.
   rm -f "$dir/$node/sock" "$dir/$node/sock.lock"
   [ ! -s "$dir/$node/error.log" ] || mv -f "$dir/$node/error.log" "$dir/$node/error.log.old"
-  setsid "$mysqld" "${common[@]}" "${base_options[@]}" "${replication[@]}" \
+  own_clock "$node"
+  "${clock[@]}" setsid "$mysqld" "${common[@]}" "${base_options[@]}" "${replication[@]}" \
     --datadir="$dir/$node/data" --tmpdir="$dir/$node/tmp" --socket="$dir/$node/sock" --pid-file="$dir/$node/server.pid" \
     --port="$(cat "$dir/$node/port")" --report-port="$(cat "$dir/$node/port")" "${mine[@]}" \
     >"$dir/$node/error.log" 2>&1 </dev/null 8>&- &
@@ -176,6 +177,18 @@ launch() { # NODE
   echo "$pid" >"$dir/$node/pid"
   # Until then it is a copy of this shell, which nobody would know for the server.
   while start_time "$pid" >/dev/null && ! is_running "$node"; do sleep 0.005; done
+}
+
+# A server with a clock of its own: it follows an offset, such as +3h, in the file NODE/clock. Waits are not changed.
+own_clock() { # NODE
+  clock=()
+  [ "$clocks" = 1 ] || return 0
+  local library
+  library=$(echo /usr/lib/*/faketime/libfaketime.so.1)
+  [ -e "$library" ] || die "there is no libfaketime for --clocks" "install faketime"
+  [ -s "$dir/$1/clock" ] || echo +0 >"$dir/$1/clock"
+  clock=(env LD_PRELOAD="$library" FAKETIME_TIMESTAMP_FILE="$dir/$1/clock" FAKETIME_NO_CACHE=1
+    DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_FAKE_MONOTONIC=1)
 }
 
 wait_ready() { # NODE

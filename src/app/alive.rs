@@ -1,11 +1,10 @@
 //! What a watch asks and judges by the clock, and not because a transaction came: copies that are
 //! late, and appliers that an error has stopped.
 
-use super::watch::now;
 use crate::{
     engine::{Report, Verifier},
     feed::live::{LiveOptions, answer_applier_errors},
-    model::{CommitTime, NodeIndex},
+    model::NodeIndex,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -15,14 +14,13 @@ use tokio::{
 
 /// From one look to the next at least.
 const LATE_PACE: Duration = Duration::from_secs(1);
-/// A commit time further ahead of this machine's clock was set by hand (`SET timestamp`).
-const CLOCKS_APART_MAX_MICROS: i64 = 3_600_000_000;
 /// How long a conflict may be pending before its nodes are asked, and asked again.
 const ASK_PACE: Duration = Duration::from_secs(2);
 
 /// When to look, and what has been asked.
 pub(super) struct Alive {
     nodes: Vec<Asked>,
+    since: Instant,
     looked_at: Instant,
     asked_at: Instant,
 }
@@ -33,13 +31,13 @@ struct Asked {
     ask: Arc<Notify>,
     answers: mpsc::Receiver<Option<u32>>,
     /// All that its server had logged by then has been observed.
-    read_until: Option<CommitTime>,
+    read_until: Option<Instant>,
 }
 
 impl Alive {
     pub(super) fn new() -> Alive {
         let now = Instant::now();
-        Alive { nodes: Vec::new(), looked_at: now, asked_at: now }
+        Alive { nodes: Vec::new(), since: now, looked_at: now, asked_at: now }
     }
 
     /// Gets ready to ask a node.
@@ -53,17 +51,13 @@ impl Alive {
     /// A node's server has nothing more to send, and all that it sent is judged.
     pub(super) fn caught_up(&mut self, node: NodeIndex) {
         if let Some(asked) = self.nodes.iter_mut().find(|asked| asked.node == node) {
-            asked.read_until = Some(now());
+            asked.read_until = Some(Instant::now());
         }
     }
 
-    /// Looks, if it is time to; `newest` tells the newest commit time in a node's stream.
-    pub(super) fn look(
-        &mut self,
-        verifier: &mut Verifier,
-        newest: impl Fn(NodeIndex) -> CommitTime,
-        out: &mut Vec<Report>,
-    ) {
+    /// Looks, if it is time to. No clock of a server's, or of this machine's, counts here: they may
+    /// be wrong, and they jump.
+    pub(super) fn look(&mut self, verifier: &mut Verifier, out: &mut Vec<Report>) {
         for asked in &mut self.nodes {
             while let Ok(errno) = asked.answers.try_recv() {
                 verifier.replication_stopped(asked.node, errno, out);
@@ -71,15 +65,12 @@ impl Alive {
         }
         if self.looked_at.elapsed() >= LATE_PACE {
             self.looked_at = Instant::now();
+            verifier.note_waiting(self.since.elapsed());
             for asked in &self.nodes {
                 // Until it was caught up with, a stream lags only because it is being read.
                 if let Some(until) = asked.read_until {
-                    let newest = newest(asked.node);
-                    let apart = newest.micros.saturating_sub(until.micros);
-                    // This machine's clock may be behind; a session's may be anything.
-                    let believed = apart <= CLOCKS_APART_MAX_MICROS;
-                    let until = if believed { until.max(newest) } else { until };
-                    verifier.advance(asked.node, until, out);
+                    let until = until.duration_since(self.since);
+                    verifier.advance_waiting(asked.node, until, out);
                 }
             }
         }

@@ -78,9 +78,9 @@ impl Judge {
             self.verifier.passes_over(input.node, on_its_way);
         }
         let input = &mut self.inputs[at];
-        let options = LiveOptions { start: LiveStart::Now, ..input.options.clone() };
+        let options = LiveOptions { start: LiveStart::Now, ..input.reading.options.clone() };
         let (send, receive) = mpsc::channel(WAITING_MAX);
-        let status = input.status.clone();
+        let status = input.reading.status.clone();
         // One that is still connected ends first: a server has one reader of an id.
         input.receive = receive;
         tokio::spawn(async {

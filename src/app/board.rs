@@ -1,6 +1,6 @@
 //! What a watch shows of itself to pages and terminals: a snapshot now and then, never the judge.
 
-use super::watch::now;
+use super::{caught_up::CaughtUp, watch::now};
 use crate::{
     engine::{Compared, Verifier},
     feed::live::ServerFacts,
@@ -19,6 +19,8 @@ pub(super) struct Board {
     status: Status,
     /// By stream and origin as in the status: the last transaction, written out when it is shown.
     last: Vec<Vec<Option<Gtid>>>,
+    /// By node: whether its stream is read to its end.
+    caught_up: Vec<CaughtUp>,
     snapshots: watch::Sender<Arc<Status>>,
     /// Something has changed since the last snapshot.
     changed: bool,
@@ -47,7 +49,8 @@ impl Board {
         };
         let snapshots = watch::Sender::new(Arc::new(status.clone()));
         let last = vec![Vec::new(); nodes.len()];
-        Board { status, last, snapshots, changed: true, published_at: None }
+        let caught_up = nodes.indices().map(|_| CaughtUp::default()).collect();
+        Board { status, last, caught_up, snapshots, changed: true, published_at: None }
     }
 
     /// Where snapshots come out.
@@ -71,6 +74,7 @@ impl Board {
 
     /// The connection is lost, and why, for a person.
     pub(super) fn disconnected(&mut self, node: NodeIndex, error: String) {
+        self.caught_up[node.at()].lost();
         let stream = self.stream(node);
         (stream.connected, stream.error) = (false, Some(error));
     }
@@ -84,6 +88,7 @@ impl Board {
     }
 
     pub(super) fn caught_up(&mut self, node: NodeIndex) {
+        self.caught_up[node.at()].told();
         self.stream(node).caught_up_at = Some(now());
     }
 
@@ -105,8 +110,11 @@ impl Board {
         origin: Option<NodeIndex>,
         transaction: &Transaction,
     ) {
-        let stream = self.stream(node);
         let committed_at = transaction.committed_at;
+        let is_original = origin == Some(node);
+        let caught_up = &mut self.caught_up[node.at()];
+        caught_up.judged(committed_at, transaction.logged_at, is_original, now());
+        let stream = self.stream(node);
         stream.at = Some(transaction.coordinates.clone());
         stream.newest = stream.newest.max(Some(committed_at));
         stream.delay_seconds = Some((now().micros - committed_at.micros).max(0) as f64 / 1e6);
@@ -176,7 +184,11 @@ impl Board {
         }
         self.status.pending_keys = verifier.open_keys();
         metrics.set_pending_keys(self.status.pending_keys);
-        self.status.ready = self.status.streams.iter().all(|of| of.begun && of.connected);
+        for (stream, caught_up) in self.status.streams.iter_mut().zip(&self.caught_up) {
+            stream.caught_up = caught_up.is();
+        }
+        self.status.ready =
+            self.status.streams.iter().all(|of| of.begun && of.connected && of.caught_up);
         let snapshot = Arc::new(self.status.clone());
         self.snapshots.send_replace(snapshot.clone());
         Some(snapshot)

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 /// Explanations that are kept: a page that is open is asked for again whenever anything changes,
@@ -25,7 +25,7 @@ const KEPT_MAX: usize = 64;
 
 /// The desk of a watch.
 pub(super) struct WatchDesk {
-    config: Config,
+    config: RwLock<Arc<Config>>,
     /// Where acknowledgements go: the store's file, or the store in memory.
     place: Place,
     /// By record: what was read of its transactions, the newest last.
@@ -59,11 +59,22 @@ impl Read {
 
 impl WatchDesk {
     pub(super) fn new(config: Config, place: Place) -> WatchDesk {
+        let config = RwLock::new(Arc::new(config));
         WatchDesk { config, place, kept: Mutex::default() }
     }
 
+    /// Goes by another configuration from here on. What was made by the old rules is made again.
+    pub(super) fn set_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn is_full(&self) -> bool {
-        self.config.watch.evidence == Evidence::Full
+        self.config().watch.evidence == Evidence::Full
     }
 
     fn read(&self, record: &Value) -> anyhow::Result<Arc<Read>> {
@@ -71,7 +82,7 @@ impl WatchDesk {
         if let Some((_, read)) = kept().iter().find(|(of, read)| of == record && read.holds()) {
             return Ok(read.clone());
         }
-        let sources = EvidenceSources::new(&[], Some(&self.config))?;
+        let sources = EvidenceSources::new(&[], Some(&self.config()))?;
         let explanation = explain(record, &sources)?;
         let repairs = self.repairs(record, &sources);
         let read = Arc::new(Read { explanation, repairs, at: Timestamp::now() });
@@ -90,9 +101,9 @@ impl WatchDesk {
         if !is_repairable(record) {
             return Vec::new();
         }
+        let config = self.config();
         let by = |winner: Option<&str>| {
-            let options =
-                RepairOptions { sources, config: Some(&self.config), winner, generated: &[] };
+            let options = RepairOptions { sources, config: Some(&config), winner, generated: &[] };
             repair(std::slice::from_ref(record), &options).ok()
         };
         let by_rule = by(None).filter(|repair| repair.refused.is_empty());
@@ -101,7 +112,7 @@ impl WatchDesk {
                 repair.scripts.iter().flat_map(|of| &of.rows).map(|row| row.winner.clone());
             return winner.take(1).map(|winner| (winner, repair.clone())).collect();
         }
-        let names = self.config.nodes.iter().map(|node| node.name.clone());
+        let names = config.nodes.iter().map(|node| node.name.clone());
         names.filter_map(|name| by(Some(&name)).map(|repair| (name, repair))).collect()
     }
 
@@ -124,7 +135,7 @@ impl WatchDesk {
             let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             quoted(&whole.to_string_lossy())
         };
-        let config = whole(Path::new(&self.config.origin));
+        let config = whole(Path::new(&self.config().origin));
         let common = format!("--store {} --config {config}", whole(store));
         let mut commands = vec![(
             "The proof: both orders and the row's values in each log",
@@ -160,7 +171,7 @@ impl Desk for WatchDesk {
     }
 
     fn outline(&self, record: &Value, why: &str) -> Result<Explained, String> {
-        let explanation = explain(record, &EvidenceSources::for_commands(&self.config));
+        let explanation = explain(record, &EvidenceSources::for_commands(&self.config()));
         Ok(Explained {
             explanation: explanation.map_err(|error| error.to_string())?,
             rows: Rows::Hidden(why.to_owned()),

@@ -4,7 +4,7 @@ use crate::{
     binlog::{TablePlan, TablePlans},
     config::{Config, table_pattern},
     engine::{Ownership, Remembered, Settings, Verifier},
-    model::{Nodes, OwnershipRule, TableSchemas, Unlisted},
+    model::{Nodes, TableSchemas},
 };
 use globset::{GlobSet, GlobSetBuilder};
 use std::{
@@ -12,28 +12,39 @@ use std::{
     time::Duration,
 };
 
-/// A verifier of these nodes, by the configuration's rules; `open_keys_max` where it is not the
+/// A verifier of these nodes, by the configuration's rules; `memory_bytes` where it is not the
 /// usual bound, `memory` where it goes on with one.
 pub(super) fn verifier(
     config: &Config,
     nodes: Nodes,
-    open_keys_max: Option<usize>,
+    memory_bytes: Option<usize>,
     memory: Option<Remembered>,
 ) -> anyhow::Result<Verifier> {
-    let ownership = ownership(&config.ownership, config.unlisted)?;
-    let micros = |window: Duration| i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
-    let settings = Settings {
-        shared_key_window_micros: micros(config.shared_key_window),
-        near_conflict_window_micros: micros(config.near_conflict_window),
-        missing_after_micros: micros(config.watch.missing_after),
-        group_limit: config.group_limit,
-        open_keys_max: open_keys_max.unwrap_or(Settings::default().open_keys_max),
-        ..Settings::default()
-    };
+    let ownership = ownership(config)?;
+    let settings = settings(config, memory_bytes);
     Ok(match memory {
         None => Verifier::new(nodes, ownership, settings),
         Some(memory) => Verifier::go_on(memory, nodes, ownership, settings)?,
     })
+}
+
+/// Limits and windows as a configuration has them; `memory_bytes` where it is not the usual bound.
+pub(super) fn settings(config: &Config, memory_bytes: Option<usize>) -> Settings {
+    let micros = |window: Duration| i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+    Settings {
+        shared_key_window_micros: micros(config.shared_key_window),
+        near_conflict_window_micros: micros(config.near_conflict_window),
+        missing_after_micros: micros(config.watch.missing_after),
+        group_limit: config.group_limit,
+        memory_bytes: memory_bytes.unwrap_or(Settings::default().memory_bytes),
+        ..Settings::default()
+    }
+}
+
+/// Of a bound on all that is held, the share of what one stream has under way to the judge: one
+/// transaction may take it all. What all streams have under way is half of the bound at most.
+pub(super) fn under_way_max(memory_bytes: usize, nodes: usize) -> usize {
+    memory_bytes / 2 / nodes.max(1)
 }
 
 /// What is known of one server's tables; `watch` may come to know more while a reader reads.
@@ -41,7 +52,7 @@ pub(super) type Known = Arc<RwLock<TableSchemas>>;
 
 /// What a reader has to know of tables: the configuration's rules, and what their server knows.
 pub(super) fn table_plans(config: &Config, known: Known) -> anyhow::Result<TablePlans> {
-    let ownership = ownership(&config.ownership, config.unlisted)?;
+    let ownership = ownership(config)?;
     let ignored = ignored_columns(config)?;
     Ok(Arc::new(move |table: &str| TablePlan {
         rule_column: ownership.column_of(table).map(str::to_owned),
@@ -67,6 +78,7 @@ fn ignored_columns(config: &Config) -> anyhow::Result<Vec<(GlobSet, Vec<String>)
     config.ignore_columns.iter().map(compile).collect()
 }
 
-fn ownership(rules: &[OwnershipRule], unlisted: Unlisted) -> anyhow::Result<Ownership> {
-    Ok(Ownership::new(rules.to_vec(), unlisted)?)
+/// A configuration's rules, ready to be asked.
+pub(super) fn ownership(config: &Config) -> anyhow::Result<Ownership> {
+    Ok(Ownership::new(config.ownership.clone(), config.unlisted)?)
 }

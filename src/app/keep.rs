@@ -11,6 +11,7 @@
 use super::{
     memory,
     pages::PageNews,
+    rate::{Rates, Way, brief},
     remember::Remembers,
     watch::{WatchSink, now},
 };
@@ -18,20 +19,20 @@ use crate::{
     config::WatchConfig,
     engine::Report,
     metrics::{Dropped, Metrics},
-    model::{CommitTime, Finding, FindingId, Nodes, State},
+    model::{CommitTime, Finding, FindingId, FindingKind, Nodes, State},
     report::Record,
     store::{
         Batch, Change, Checkpoint, Committed, Memory, PRUNE_BATCH, Store, StoreError, StoredFinding,
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// From one commit to the next at least.
 const PACE: Duration = Duration::from_millis(100);
@@ -41,6 +42,13 @@ const RETRY: Duration = Duration::from_secs(2);
 const PRUNE_PACE: Duration = Duration::from_secs(600);
 /// Findings that wait for a commit at most; about 1 KB each.
 const WAITING_MAX: usize = 20_000;
+/// From one look for room in a full store to the next.
+const FULL_PACE: Duration = Duration::from_secs(60);
+/// Findings that one commit lets go at most, where the store has too many.
+const LET_GO_BATCH: u64 = 5_000;
+/// Why findings are only counted.
+const TOO_MANY: &str = "more than are told in a minute (watch.findings_per_minute)";
+const TOO_MANY_KEPT: &str = "the store is full of open ones (watch.findings_max)";
 
 /// What a restart goes on with, as it stands now.
 pub(super) struct Standing<'m> {
@@ -61,6 +69,14 @@ pub(super) struct Keeper {
     /// place of the earlier one.
     waiting: Vec<Report>,
     places: BTreeMap<FindingId, usize>,
+    /// Of these only what the store has already is brought up to date.
+    only_known: BTreeSet<FindingId>,
+    pub(super) rates: Rates,
+    /// Findings in the store.
+    kept: u64,
+    kept_max: u64,
+    /// It has more than it may, and none to let go: since when.
+    full: Option<Instant>,
     remembers: Remembers,
     /// Commits fail since then.
     failing: Option<CommitTime>,
@@ -83,7 +99,9 @@ impl Keeper {
         metrics: Arc<Metrics>,
         shown: PageNews,
     ) -> Result<Keeper, StoreError> {
+        let mut kept = 0;
         if let Some(store) = &store {
+            kept = store.count()?;
             let held = store.open_counts()?;
             held.kinds.iter().for_each(|(kind, count)| metrics.set_open(*kind, *count));
             for (table, count) in &held.divergences {
@@ -91,7 +109,7 @@ impl Keeper {
             }
             set_needed_files(&metrics, &nodes, &store.checkpoints()?);
         }
-        let keep = i64::try_from(config.retention.as_micros()).ok().filter(|keep| *keep > 0);
+        let keep = retention(config.retention);
         let now = Instant::now();
         Ok(Keeper {
             store,
@@ -100,6 +118,11 @@ impl Keeper {
             keep,
             waiting: Vec::new(),
             places: BTreeMap::new(),
+            only_known: BTreeSet::new(),
+            rates: Rates::new(config.findings_per_minute),
+            kept,
+            kept_max: config.findings_max,
+            full: None,
             remembers: Remembers::new(),
             failing: None,
             unwritten: false,
@@ -108,6 +131,11 @@ impl Keeper {
             pruned_at: None,
             shown,
         })
+    }
+
+    /// Keeps closed findings for another time from here on; zero: for ever.
+    pub(super) fn set_retention(&mut self, keep: Duration) {
+        self.keep = retention(keep);
     }
 
     /// Whether there is a store.
@@ -141,11 +169,34 @@ impl Keeper {
         self.failing
     }
 
+    /// Whether a finding was told before, by this run or an earlier one. A store that cannot say so
+    /// now is taken to have it: a line too many is better than one that is never closed.
+    pub(super) fn has_told(&self, id: FindingId) -> bool {
+        let Some(store) = &self.store else { return false };
+        self.places.contains_key(&id) || store.has(&id.to_string()).unwrap_or(true)
+    }
+
     /// Takes a finding that is news, is settled, or has grown.
-    pub(super) fn take(&mut self, report: Report, sink: &mut impl WatchSink) {
+    pub(super) fn take(&mut self, mut report: Report, sink: &mut impl WatchSink) {
         if let Some(place) = self.places.get(&report.finding.id) {
             self.waiting[*place] = report;
-        } else if self.store.is_some() && self.waiting.len() < WAITING_MAX {
+            return;
+        }
+        if report.finding.kind != FindingKind::BlindSpot {
+            let way = self.rates.way();
+            if report.first && (way == Way::Counted || self.full.is_some()) {
+                return self.count(&report, way);
+            }
+            match way {
+                // What the store has in full stays so.
+                Way::Brief if report.first => report.finding = brief(report.finding),
+                Way::Full | Way::Brief => {}
+                // What was only counted stays so.
+                Way::Counted if self.waiting.len() >= WAITING_MAX => return,
+                Way::Counted => drop(self.only_known.insert(report.finding.id)),
+            }
+        }
+        if self.store.is_some() && self.waiting.len() < WAITING_MAX {
             self.places.insert(report.finding.id, self.waiting.len());
             self.waiting.push(report);
         } else if report.news {
@@ -154,12 +205,43 @@ impl Keeper {
         }
     }
 
+    fn count(&mut self, report: &Report, way: Way) {
+        let (why, dropped) = match way {
+            Way::Counted => (TOO_MANY, Dropped::Rate),
+            _ => (TOO_MANY_KEPT, Dropped::Full),
+        };
+        self.metrics.dropped(dropped);
+        self.rates.count(&report.finding, why, now());
+    }
+
+    /// Takes what was counted instead of told, where it is time to say so.
+    fn take_counted(&mut self, at_end: bool, sink: &mut impl WatchSink) {
+        for report in self.rates.counted(at_end) {
+            self.take(report, sink);
+        }
+    }
+
+    /// Leaves out what the store does not know, of what is only brought up to date.
+    fn leave_unknown_out(&mut self) {
+        let only_known = std::mem::take(&mut self.only_known);
+        let Some(store) = self.store.as_ref().filter(|_| !only_known.is_empty()) else { return };
+        let knows = |of: &Report| {
+            let id = of.finding.id;
+            !only_known.contains(&id) || store.has(&id.to_string()).unwrap_or(true)
+        };
+        self.waiting.retain(knows);
+        self.places = self.waiting.iter().map(|of| of.finding.id).zip(0..).collect();
+    }
+
     /// How long until there is something to commit; `None` while there is nothing.
     pub(super) fn due(&self) -> Option<Duration> {
         let pace = match (self.failing.is_some(), self.waiting.is_empty()) {
             (true, _) => RETRY,
             (_, false) => PACE,
-            (_, true) => return self.remembers.due(),
+            (_, true) if self.rates.owes() => PACE,
+            (_, true) => {
+                return [self.remembers.due(), self.rates.due()].into_iter().flatten().min();
+            }
         };
         Some(pace.saturating_sub(self.committed_at.elapsed()))
     }
@@ -173,6 +255,8 @@ impl Keeper {
         sink: &mut impl WatchSink,
     ) {
         let remembers = self.remembers.is_due();
+        self.take_counted(false, sink);
+        self.leave_unknown_out();
         let Some(store) = &mut self.store else { return };
         let findings = self.waiting.iter().map(|of| stored(&of.finding, &self.nodes)).collect();
         let checkpoints = if remembers { standing.checkpoints } else { Vec::new() };
@@ -193,6 +277,7 @@ impl Keeper {
                 self.places.clear();
                 self.tell_committed(&committed, sink);
                 self.prune(now);
+                self.keep_number();
             }
             Err(error) => self.failed(&error),
         }
@@ -206,6 +291,7 @@ impl Keeper {
         sink: &mut impl WatchSink,
     ) {
         self.remembers.end();
+        self.take_counted(true, sink);
         self.commit(now, standing, sink);
         for report in std::mem::take(&mut self.waiting) {
             self.tell_unkept(&report, sink);
@@ -217,6 +303,7 @@ impl Keeper {
         let waiting = std::mem::take(&mut self.waiting);
         for (mut report, committed) in waiting.into_iter().zip(committed) {
             self.metrics.kept(&report.finding, committed.was_open, committed.is_open);
+            self.kept += u64::from(committed.change == Change::New);
             if committed.change == Change::Same {
                 continue;
             }
@@ -249,6 +336,7 @@ impl Keeper {
         }
         match store.prune(now.micros, keep) {
             Ok(pruned) => {
+                self.kept = self.kept.saturating_sub(pruned.count as u64);
                 for (kind, count) in pruned.open {
                     self.metrics.forgotten(kind, count);
                 }
@@ -261,6 +349,36 @@ impl Keeper {
                 self.pruned_at = Some(Instant::now());
                 self.failed(&error);
             }
+        }
+    }
+
+    /// Lets the oldest closed findings go, where there are more than there may be.
+    fn keep_number(&mut self) {
+        let over = self.kept.saturating_sub(self.kept_max);
+        if self.kept_max == 0 || over == 0 {
+            self.full = None;
+            return;
+        }
+        if self.full.is_some_and(|since| since.elapsed() < FULL_PACE) {
+            return;
+        }
+        let Some(store) = &mut self.store else { return };
+        match store.let_go(over.min(LET_GO_BATCH)) {
+            Ok(gone) => {
+                self.kept = self.kept.saturating_sub(gone.count as u64);
+                for (kind, count) in gone.open {
+                    self.metrics.forgotten(kind, count);
+                }
+                if gone.count == 0 && self.full.is_none() {
+                    warn!(
+                        "the store has {} findings, and none of them is closed: new ones are \
+                         counted, and not kept (watch.findings_max)",
+                        self.kept
+                    );
+                }
+                self.full = (gone.count == 0).then(Instant::now);
+            }
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -291,6 +409,11 @@ impl Keeper {
             }
         }
     }
+}
+
+/// In microseconds; zero is for ever.
+fn retention(keep: Duration) -> Option<i64> {
+    i64::try_from(keep.as_micros()).ok().filter(|keep| *keep > 0)
 }
 
 /// From which file on each stream is needed by a restart.
@@ -328,7 +451,7 @@ fn stored(finding: &Finding, nodes: &Nodes) -> StoredFinding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FindingKind, Node, Outcome, RowKey, Severity};
+    use crate::model::{Node, Outcome, RowKey, Severity};
     use crate::store::Acknowledgement;
     use rusqlite::Connection;
     use std::path::{Path, PathBuf};
@@ -591,5 +714,65 @@ mod tests {
         );
         assert_eq!(value(&keeper, "findings_dropped_total{reason=\"store\"}"), 2.0);
         assert_eq!(value(&keeper, CONFLICTS), WAITING_MAX as f64);
+    }
+
+    fn bounded(path: &Path, findings_per_minute: u64, findings_max: u64) -> Keeper {
+        let metrics = Arc::new(Metrics::new(&nodes(), [].into_iter(), [].into_iter()).unwrap());
+        let config = WatchConfig { findings_per_minute, findings_max, ..WatchConfig::default() };
+        let store = Some(Store::open(path).unwrap());
+        Keeper::new(store, &config, nodes(), metrics, PageNews::nowhere()).unwrap()
+    }
+
+    #[test]
+    fn a_storm_is_told_in_full_then_in_brief_then_counted() {
+        let (_dir, path) = place();
+        let (mut keeper, mut told) = (bounded(&path, 2, 0), Told::default());
+        for id in 1..=30 {
+            keeper.take(divergence(id, State::Open), &mut told);
+        }
+        keeper.commit(now(), standing(Vec::new()), &mut told);
+        assert_eq!(told.0.len(), 10 + 1, "{:?}", told.0);
+        assert_eq!(value(&keeper, "findings_dropped_total{reason=\"rate\"}"), 20.0);
+        assert_eq!(value(&keeper, DIVERGENCES), 10.0);
+        let looked = Connection::open(&path).unwrap();
+        let places = "SELECT count(*) FROM findings WHERE record LIKE '%\"last_written\":{%'";
+        let full: u32 = looked.query_row(places, [], |row| row.get(0)).unwrap();
+        assert_eq!(full, 2, "what is brief says nothing of where");
+        let counted = "SELECT record FROM findings WHERE kind = 'blind_spot'";
+        let counted: String = looked.query_row(counted, [], |row| row.get(0)).unwrap();
+        assert!(counted.contains("\"count\":20") && counted.contains("\"table\":\"t.x\""));
+        // What was counted is not made known by a change of it; what was told is changed.
+        keeper.take(divergence(30, State::Healed), &mut told);
+        let healed = |id| Report { first: false, ..divergence(id, State::Healed) };
+        keeper.take(healed(29), &mut told);
+        keeper.take(healed(1), &mut told);
+        keeper.end(now(), standing(Vec::new()), &mut told);
+        assert_eq!(told.0.len(), 12, "{:?}", told.0);
+        assert_eq!(value(&keeper, DIVERGENCES), 9.0);
+        assert!(keeper.rates.owes_divergences(), "the engine is asked for what is still open");
+        assert!(!keeper.rates.owes_divergences(), "once");
+    }
+
+    #[test]
+    fn a_full_store_lets_closed_findings_go_and_counts_new_ones() {
+        let (_dir, path) = place();
+        let (mut keeper, mut told) = (bounded(&path, 0, 3), Told::default());
+        for id in 1..=5 {
+            keeper.take(divergence(id, State::Open), &mut told);
+        }
+        keeper.take(divergence(6, State::Healed), &mut told);
+        keeper.commit(now(), standing(Vec::new()), &mut told);
+        let count = |path: &Path| Store::look(path).unwrap().count().unwrap();
+        assert_eq!(count(&path), 5, "what has healed is gone");
+        keeper.take(divergence(7, State::Healed), &mut told);
+        keeper.commit(now(), standing(Vec::new()), &mut told);
+        assert_eq!(count(&path), 5);
+        keeper.commit(now(), standing(Vec::new()), &mut told);
+        assert!(keeper.full.is_some(), "nothing is left to let go");
+        let before = told.0.len();
+        keeper.take(divergence(8, State::Open), &mut told);
+        keeper.commit(now(), standing(Vec::new()), &mut told);
+        assert_eq!(told.0.len(), before + 1, "the blind spot alone");
+        assert_eq!(value(&keeper, "findings_dropped_total{reason=\"full\"}"), 1.0);
     }
 }

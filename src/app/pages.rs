@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::{Config, ListenTls, Secret},
-    http::{Access, Desk, Findings},
+    http::{Access, Findings},
     store::{Batch, Store, StoreError, StoredFinding},
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use tracing::error;
 pub(super) struct Pages {
     pub(super) findings: Arc<Findings>,
     pub(super) news: watch::Sender<u64>,
-    pub(super) desk: Arc<dyn Desk>,
+    pub(super) desk: Arc<WatchDesk>,
     pub(super) access: Arc<Access>,
     memory: Option<Arc<Mutex<Store>>>,
 }

@@ -1,9 +1,9 @@
 //! The one-shot scan over historical binlogs.
 
-use super::judge::{table_plans, verifier};
+use super::judge::{table_plans, under_way_max, verifier};
 use crate::{
     config::{Config, SchemaFile},
-    engine::{Report, Verifier},
+    engine::{Report, Settings, Verifier},
     feed::{BinlogFile, FeedError, FeedItem, FileFeed, file_server_ids, resolve_source},
     model::{CommitTime, Finding, Node, NodeIndex, Nodes, Transaction},
 };
@@ -129,7 +129,8 @@ impl Scan {
         let feed = |(node, _): &(NodeIndex, _)| {
             let name = &self.nodes[*node].name;
             let known = Arc::new(RwLock::new(self.schema.tables_of(name)));
-            Ok(FileFeed::new(name, table_plans(&self.config, known)?))
+            let bytes_max = under_way_max(Settings::default().memory_bytes, self.nodes.len()) / 2;
+            Ok(FileFeed::new(name, table_plans(&self.config, known)?).bounded(bytes_max))
         };
         let feeds = self.streams.iter().map(feed).collect::<anyhow::Result<Vec<_>>>()?;
         thread::scope(|scope| {
@@ -218,7 +219,10 @@ fn check_ids(nodes: &[Node]) -> Result<(), ScanError> {
 /// the reader that is ahead.
 const BATCHES_MAX: usize = 4;
 /// What a batch weighs about, in bytes, before it is sent.
-const BATCH_WEIGHT: usize = 256 << 10;
+const BATCH_WEIGHT: usize = 320 << 10;
+
+/// What a batch weighs, in bytes, that holds a huge transaction.
+const HEAVY_WEIGHT: usize = 16 << 20;
 
 /// Items of one stream on their way to the judge.
 #[derive(Default)]
@@ -232,11 +236,19 @@ impl Batch {
     /// Adds an item; false when the judge has gone.
     fn add(&mut self, item: FeedItem, bytes: u64, send: &SyncSender<Batch>) -> bool {
         self.weight += match &item {
-            FeedItem::Transaction(tx) => 400 + tx.rows.len() * 128 + tx.key_bytes.len(),
+            FeedItem::Transaction(tx) => tx.weight(),
             _ => 100,
         };
         self.items.push((item, bytes));
-        self.weight < BATCH_WEIGHT || send.send(std::mem::take(self)).is_ok()
+        self.weight < BATCH_WEIGHT || self.send(send)
+    }
+
+    /// Sends it; false when the judge has gone. A heavy one has nothing behind it in the queue:
+    /// the next is read when the judge has come to it.
+    fn send(&mut self, send: &SyncSender<Batch>) -> bool {
+        let behind = if self.weight >= HEAVY_WEIGHT { BATCHES_MAX } else { 0 };
+        let batch = std::mem::take(self);
+        send.send(batch).is_ok() && (0..behind).all(|_| send.send(Batch::default()).is_ok())
     }
 
     fn end(mut self, error: Option<FeedError>, send: &SyncSender<Batch>) {

@@ -1,12 +1,10 @@
 //! Keys and columns of all tables, asked of the configured servers.
 
-use super::judge::{Known, table_plans};
 use crate::{
-    binlog::TablePlans,
-    config::{Config, NodeConfig, SchemaFile},
+    config::{Config, NodeConfig, SchemaFile, warn_if_exposed},
     feed::{
         FeedError,
-        live::{LiveOptions, LiveStart, table_schemas},
+        live::{LiveOptions, LivePlans, LiveStart, table_schemas},
     },
 };
 
@@ -30,11 +28,9 @@ pub async fn read_schema(config: &Config) -> Result<SchemaFile, SchemaError> {
         let problem = format!("{}: there are no nodes to ask", config.origin);
         return Err(SchemaError::Usage(format!("{problem}\n  hint: name them as [nodes.NAME]")));
     }
-    let plans = table_plans(config, Known::default());
-    let plans = plans.map_err(|error| SchemaError::Usage(error.to_string()))?;
     let mut schema = SchemaFile::default();
     for of in &config.nodes {
-        let options = live_options_of(config, of, plans.clone()).map_err(SchemaError::Usage)?;
+        let options = live_options_of(config, of, LivePlans::none()).map_err(SchemaError::Usage)?;
         schema.nodes.insert(of.name.clone(), table_schemas(&options).await?);
     }
     Ok(schema)
@@ -44,7 +40,7 @@ pub async fn read_schema(config: &Config) -> Result<SchemaFile, SchemaError> {
 pub(super) fn live_options_of(
     config: &Config,
     of: &NodeConfig,
-    plans: TablePlans,
+    plans: LivePlans,
 ) -> Result<LiveOptions, String> {
     let url = of.url.clone().ok_or_else(|| {
         format!(
@@ -55,7 +51,10 @@ pub(super) fn live_options_of(
     if let Some(password) = &of.password {
         let read = password.read();
         read.map_err(|error| format!("{}: nodes.{}: {error}", config.origin, of.name))?;
-        password.warn_if_exposed();
+        password.file().inspect(|path| warn_if_exposed("password file", path));
+    }
+    if let Some((_, key)) = of.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
+        warn_if_exposed("key", key);
     }
     let node = config.node(&of.name).expect("it is one of them");
     Ok(LiveOptions {

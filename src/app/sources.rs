@@ -1,16 +1,16 @@
 //! Where the transactions of findings are read again: files, or live servers.
 
 use crate::{
-    binlog::{TablePlan, evidence::Evidence},
+    binlog::evidence::Evidence,
     config::{Config, MysqlUrl, NodeConfig, PasswordSource},
     feed::{
         BinlogFile, EvidenceError, FeedError, Wanted,
-        live::{LiveOptions, LiveStart, read_transaction},
+        live::{LiveOptions, LivePlans, LiveStart, read_transaction},
         read_from_files, resolve_source, server_version,
     },
     model::{NODES_MAX, NodeIndex},
 };
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Per node, where its binlogs are.
 #[derive(Default)]
@@ -177,7 +177,7 @@ fn server_of(
         tls: of.effective_tls(),
         replica_server_id,
         start: LiveStart::Now,
-        plans: Arc::new(|_| TablePlan::default()),
+        plans: LivePlans::none(),
     })))
 }
 

@@ -4,11 +4,15 @@ use super::{
     alive::Alive,
     board::Board,
     filter::{Fate, Filter},
+    input::{Input, Reading},
     judge::{Known, verifier},
     keep::{Keeper, Standing},
     memory::{self, Beginning, Place},
     pages::Pages,
-    signals::Signals,
+    pressure::Pressure,
+    reload::{Current, Served},
+    service::{self, Service},
+    signals::{Order, Signals},
     survey::{self, Surveys},
     watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
 };
@@ -19,28 +23,22 @@ use crate::{
     feed::{
         FeedError, FeedItem,
         live::{
-            DropReason, LiveEvent, LiveOptions, ServerFacts, StreamStatus, follow, server_facts,
-            table_schemas,
+            DropReason, LiveEvent, LiveOptions, PlansSender, ServerFacts, StreamStatus, follow,
+            meet,
         },
     },
-    http::{self, Shared},
+    http::{self, Pulse, Shared},
     metrics::Metrics,
-    model::{
-        BlindSpotReason, CommitTime, Coordinates, Finding, Gtid, GtidSet, GtidSource, NodeIndex,
-        Nodes,
-    },
+    model::{BlindSpotReason, CommitTime, Finding, GtidSet, NodeIndex, Nodes},
     report::Status,
     store::{Checkpoint, Store, StoreError},
 };
 use futures_util::FutureExt;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     future::poll_fn,
     io::Write,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -91,8 +89,9 @@ pub(super) const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
 /// No finding depends on it: it only keeps the streams in step, and so what is held small.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// Keys of open transactions held at most: a daemon beside production stays small.
-const OPEN_KEYS_MAX: usize = 5_000_000;
+/// How long the judge waits at most where nothing comes and nothing is due: who asks whether it is
+/// alive gets an answer by that.
+const ROUND: Duration = Duration::from_secs(5);
 
 /// Follows all nodes until a signal ends it.
 ///
@@ -105,20 +104,31 @@ pub async fn watch(
 ) -> Result<(), WatchError> {
     let mut judge = tokio::select! {
         () = signals.ended() => {
-            info!("told to end");
+            told_to_end();
             return Ok(());
         }
         judge = start(config, sink) => judge?,
     };
-    let ended = tokio::select! {
-        () = signals.ended() => {
-            info!("told to end");
-            Ok(())
+    let ended = loop {
+        // Nothing is lost where it is left in the middle: it waits for events only.
+        tokio::select! {
+            order = signals.order() => match order {
+                Order::Reload => judge.reload(),
+                Order::End => {
+                    told_to_end();
+                    break Ok(());
+                }
+            },
+            ended = judge.run(sink) => break ended,
         }
-        ended = judge.run(sink) => ended,
     };
     judge.end(sink);
     ended
+}
+
+fn told_to_end() {
+    info!("told to end");
+    service::stopping();
 }
 
 /// Asks all servers who they are, begins to follow them, and serves pages.
@@ -130,7 +140,7 @@ async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, Watch
         TcpListener::bind(listen).await.map_err(|error| WatchError::Listen(listen, error))?;
     let address = listener.local_addr().map_err(|error| WatchError::Listen(listen, error))?;
     let known: Vec<Known> = config.nodes.iter().map(|_| Known::default()).collect();
-    let options = live_options(&config, &known)?;
+    let (options, plans) = live_options(&config, &known)?;
     let store = config.watch.store.as_deref().map(Store::open).transpose()?;
     let beginning = match &store {
         Some(store) => Beginning::from_store(store, &config)?,
@@ -143,8 +153,8 @@ async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, Watch
     let mut nodes = Vec::new();
     let mut facts = Vec::new();
     for ((of, options), known) in config.nodes.iter().zip(&options).zip(&known) {
-        let found = server_facts(options).await?;
-        let tables = table_schemas(options).await?;
+        let away = |error: &FeedError| warn!(node = of.name, "waiting for it: {error}");
+        let (found, tables) = meet(options, away).await?;
         report_facts(&of.name, &found, tables.len());
         *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
         let mut node = of.to_node(true);
@@ -160,120 +170,17 @@ async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, Watch
     let keeper = |nodes: &Nodes, metrics: &Arc<Metrics>| {
         Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), pages.shown())
     };
-    let mut judge = Judge::new(&config, nodes, &facts, filter, keeper, memory)?;
+    let served =
+        Served { access: pages.access.clone(), tls: tls.clone(), desk: pages.desk.clone() };
+    let current = Current::new(config.clone(), served)?;
+    let mut judge = Judge::new(current, &config, nodes, &facts, filter, keeper, memory)?;
     judge.note_settings(&facts, sink);
-    let statuses = judge.follow_all(options, known, &places);
+    let statuses = judge.follow_all(options.into_iter().zip(plans).zip(known), &places);
     judge.note_forgotten(forgot.as_deref(), &places, sink);
     let scheme = if tls.is_some() { "https" } else { "http" };
     http::serve(listener, judge.shared(statuses, pages), tls).map_err(anyhow::Error::from)?;
     info!("status page at {scheme}://{address}/, metrics at {scheme}://{address}/metrics");
     Ok(judge)
-}
-
-/// One node's stream, at the judge.
-pub(super) struct Input {
-    pub(super) node: NodeIndex,
-    pub(super) receive: mpsc::Receiver<LiveEvent>,
-    /// How its server is followed.
-    pub(super) options: LiveOptions,
-    pub(super) status: Arc<StreamStatus>,
-    /// What is known of the server's tables is not what its log shows.
-    stale: Arc<Notify>,
-    waiting: VecDeque<FeedItem>,
-    pub(super) begun: bool,
-    /// It begins anew: what had been judged of it before.
-    pub(super) anew: Option<GtidSet>,
-    /// What had been judged of all logs that it had before.
-    pub(super) past: GtidSet,
-    /// Another server answers in its place.
-    pub(super) replaced: bool,
-    pub(super) connected: bool,
-    /// The server has said that it has nothing more to send for now.
-    pub(super) idle: bool,
-    pub(super) newest: CommitTime,
-    /// The last transaction judged.
-    at: Option<Coordinates>,
-    /// Everything up to there.
-    pub(super) gtids: GtidSet,
-    /// MariaDB: the last GTID of each domain up to there.
-    pub(super) heads: BTreeMap<u32, Gtid>,
-    /// MySQL: what was purged before the stream was begun.
-    pub(super) purged: GtidSet,
-    /// The last transaction judged.
-    pub(super) last: Option<Gtid>,
-}
-
-impl Input {
-    /// As in a scan: by commit time, and originals before copies.
-    fn next_time(&self, nodes: &Nodes) -> Option<(CommitTime, bool)> {
-        self.waiting.front().map(|item| match item {
-            FeedItem::Transaction(tx) => {
-                (tx.committed_at, nodes.by_server_id(tx.server_id) != Some(self.node))
-            }
-            _ => (CommitTime { micros: i64::MIN, whole_seconds: false }, false),
-        })
-    }
-
-    /// A stream that has not begun, or goes on from a place.
-    fn new(
-        node: NodeIndex,
-        receive: mpsc::Receiver<LiveEvent>,
-        (options, status, stale): (LiveOptions, Arc<StreamStatus>, Arc<Notify>),
-        place: Option<&Place>,
-    ) -> Input {
-        let point = place.map(|place| place.point.clone()).unwrap_or_default();
-        let mut input = Input {
-            node,
-            receive,
-            options,
-            status,
-            stale,
-            waiting: VecDeque::new(),
-            begun: false,
-            anew: None,
-            past: GtidSet::default(),
-            replaced: false,
-            connected: false,
-            idle: false,
-            newest: place.map_or_else(CommitTime::default, |place| place.newest),
-            at: place.and_then(|place| place.at.clone()),
-            gtids: point.set,
-            heads: BTreeMap::new(),
-            purged: point.purged,
-            last: point.last.map(|(_, gtid)| gtid),
-        };
-        point.heads.iter().for_each(|head| input.comes_to(head));
-        input
-    }
-
-    /// Notes what it takes to go on after a transaction.
-    pub(super) fn comes_to(&mut self, gtid: &Gtid) {
-        match gtid.source {
-            GtidSource::MariaDb { domain, .. } => {
-                self.heads.insert(domain, *gtid);
-                // Holes count as passed: they never come, and each would be a range of its own.
-                self.gtids.add_up_to(gtid);
-            }
-            GtidSource::MySql { .. } => drop(self.gtids.add(gtid)),
-        }
-    }
-
-    fn checkpoint(&self, nodes: &Nodes) -> Option<Checkpoint> {
-        // Begun is enough: the GTIDs say where it goes on.
-        let nowhere = Coordinates { file: "".into(), start: 0, end: 0 };
-        let at = self.at.as_ref().unwrap_or(&nowhere);
-        self.begun.then(|| Checkpoint {
-            node: nodes[self.node].name.clone(),
-            file: at.file.to_string(),
-            start: at.start,
-            offset: at.end,
-            last: self.last.map_or_else(String::new, |gtid| gtid.to_string()),
-            gtid_set: self.gtids.to_string(),
-            heads: self.heads.values().map(Gtid::to_string).collect::<Vec<_>>().join(","),
-            purged: self.purged.to_string(),
-            committed_at: self.newest.micros,
-        })
-    }
 }
 
 /// The verifier, and what it is fed from and tells to.
@@ -282,8 +189,11 @@ pub(super) struct Judge {
     pub(super) nodes: Nodes,
     pub(super) inputs: Vec<Input>,
     pub(super) metrics: Arc<Metrics>,
-    ready: Arc<AtomicBool>,
-    filter: Filter,
+    /// The judge comes round.
+    pulse: Arc<Pulse>,
+    pub(super) filter: Filter,
+    pub(super) current: Current,
+    pub(super) service: Service,
     pub(super) keeper: Keeper,
     pub(super) reports: Vec<Report>,
     alive: Alive,
@@ -291,12 +201,14 @@ pub(super) struct Judge {
     pub(super) board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
     pub(super) starts_now: bool,
+    pub(super) pressure: Pressure,
     /// The verifier remembers: its streams have begun.
     goes_on: bool,
 }
 
 impl Judge {
     fn new(
+        current: Current,
         config: &Config,
         nodes: Nodes,
         facts: &[ServerFacts],
@@ -307,19 +219,23 @@ impl Judge {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(&nodes, reasons, event::kind_names());
         let metrics = Arc::new(metrics.map_err(anyhow::Error::from)?);
+        metrics.configured(now());
         let mut board = Board::new(&nodes, facts);
         for (node, facts) in nodes.indices().zip(facts) {
             survey::note(&mut board, &metrics, node, facts);
         }
         Ok(Judge {
             goes_on: memory.is_some(),
-            verifier: verifier(config, nodes.clone(), Some(OPEN_KEYS_MAX), memory)?,
+            verifier: verifier(config, nodes.clone(), Some(config.watch.memory as usize), memory)?,
+            pressure: Pressure::new(config.watch.memory as usize, nodes.len()),
             keeper: keeper(&nodes, &metrics)?,
             nodes,
             inputs: Vec::new(),
             metrics,
-            ready: Arc::default(),
+            pulse: Arc::default(),
             filter,
+            current,
+            service: Service::new(),
             reports: Vec::new(),
             alive: Alive::new(),
             surveys: Surveys::default(),
@@ -331,22 +247,24 @@ impl Judge {
     /// Starts to follow every node.
     fn follow_all(
         &mut self,
-        options: Vec<LiveOptions>,
-        known: Vec<Known>,
+        nodes: impl Iterator<Item = ((LiveOptions, PlansSender), Known)>,
         places: &BTreeMap<String, Place>,
     ) -> Vec<Arc<StreamStatus>> {
         let mut statuses = Vec::new();
-        for ((node, options), known) in self.nodes.indices().zip(options).zip(known) {
+        let indices: Vec<NodeIndex> = self.nodes.indices().collect();
+        for (node, ((options, plans), known)) in indices.into_iter().zip(nodes) {
             let (send, receive) = mpsc::channel(WAITING_MAX);
             let status = Arc::<StreamStatus>::default();
+            status.flow().bound(self.pressure.under_way_max());
             let stale = Arc::<Notify>::default();
-            tokio::spawn(keep_known(options.clone(), known, stale.clone()));
+            tokio::spawn(keep_known(options.clone(), known.clone(), stale.clone()));
             self.alive.add(node, options.clone());
             self.surveys.add(node, options.clone());
             tokio::spawn(follow(options.clone(), send, status.clone()));
             statuses.push(status.clone());
             let place = places.get(&self.nodes[node].name);
-            self.inputs.push(Input::new(node, receive, (options, status, stale), place));
+            let reading = Reading { options, status, stale, known, plans };
+            self.inputs.push(Input::new(node, receive, reading, place));
             match place {
                 Some(_) if self.goes_on => {
                     self.inputs[node.at()].begun = true;
@@ -380,7 +298,7 @@ impl Judge {
         Shared {
             metrics: self.metrics.clone(),
             refresh: Arc::new(refresh),
-            ready: self.ready.clone(),
+            pulse: self.pulse.clone(),
             status: self.board.snapshots(),
             findings: pages.findings,
             news: pages.news,
@@ -441,6 +359,7 @@ impl Judge {
             let quiet = |input: &Input| input.waiting.is_empty() && input.connected && !input.idle;
             let in_step = !self.inputs.iter().any(quiet);
             match self.next().filter(|_| all_begun) {
+                Some(at) if self.is_pressed() => self.run_pressed(at, sink).await?,
                 Some(at) if in_step => self.judge_next(at, sink),
                 Some(at) => match tokio::time::timeout(PATIENCE, self.receive()).await {
                     Ok(received) => received?,
@@ -448,13 +367,9 @@ impl Judge {
                 },
                 None => {
                     self.tell(sink);
-                    match self.due() {
-                        None => self.receive().await?,
-                        Some(due) => {
-                            if let Ok(received) = tokio::time::timeout(due, self.receive()).await {
-                                received?;
-                            }
-                        }
+                    let due = self.due();
+                    if let Ok(received) = tokio::time::timeout(due, self.receive()).await {
+                        received?;
                     }
                     if self.keeper.due() == Some(Duration::ZERO) {
                         self.keep(sink);
@@ -467,17 +382,14 @@ impl Judge {
     /// What is due by the clock. Every server that is idle says so every second, so the judge comes
     /// here in time.
     fn look(&mut self, sink: &mut impl WatchSink) {
-        let inputs = &self.inputs;
-        let newest = |node: NodeIndex| {
-            let of = inputs.iter().find(|input| input.node == node);
-            of.map_or_else(CommitTime::default, |input| input.newest)
-        };
-        self.alive.look(&mut self.verifier, newest, &mut self.reports);
+        self.alive.look(&mut self.verifier, &mut self.reports);
         if !self.reports.is_empty() {
             self.keeper.must_remember();
             self.tell(sink);
         }
         self.surveys.look(&mut self.board, &self.metrics);
+        let held = self.held_bytes();
+        self.metrics.set_held(held, self.pressure.limit());
         if let Some(status) = self.board.publish(&self.nodes, &self.verifier, &self.metrics) {
             if !self.keeper.keeps() {
                 for (input, at) in self.inputs.iter().filter_map(|of| Some((of, of.at.as_ref()?))) {
@@ -485,12 +397,16 @@ impl Judge {
                 }
             }
             sink.status(&status);
+            self.service.show(&status);
         }
+        self.pulse.beat();
+        self.service.alive();
     }
 
     /// How long the judge may wait for the streams: what is kept and what is shown is due by then.
-    fn due(&self) -> Option<Duration> {
-        [self.keeper.due(), self.board.due()].into_iter().flatten().min()
+    pub(super) fn due(&self) -> Duration {
+        let due = [self.keeper.due(), self.board.due(), self.service.due()];
+        due.into_iter().flatten().min().unwrap_or(ROUND).min(ROUND)
     }
 
     /// The stream whose next transaction is the oldest.
@@ -501,7 +417,7 @@ impl Judge {
     }
 
     /// Waits for an event of a stream that has nothing waiting here, and takes it.
-    async fn receive(&mut self) -> Result<(), WatchError> {
+    pub(super) async fn receive(&mut self) -> Result<(), WatchError> {
         let inputs = &mut self.inputs;
         let (at, event) = poll_fn(|context| {
             for (at, input) in inputs.iter_mut().enumerate().filter(|(_, i)| i.waiting.is_empty()) {
@@ -532,12 +448,15 @@ impl Judge {
                 self.board.connected(input.node);
             }
             LiveEvent::CaughtUp => {
-                input.idle = true;
+                (input.idle, input.has_more) = (true, false);
                 self.alive.caught_up(input.node);
                 self.board.caught_up(input.node);
             }
             LiveEvent::Disconnected { reason, error } => {
-                error!(node = name, reason = reason.as_str(), "{error}");
+                match reason {
+                    DropReason::Backpressure => info!(node = name, "{error}"),
+                    _ => error!(node = name, reason = reason.as_str(), "{error}"),
+                }
                 self.metrics.disconnected(input.node, reason.as_str());
                 (input.connected, input.idle) = (false, false);
                 self.board.disconnected(input.node, error.to_string());
@@ -545,13 +464,15 @@ impl Judge {
                     self.replaced(at);
                 }
             }
+            LiveEvent::Plans(number) => self.come_to_plans(at, number),
             LiveEvent::Changed(facts) => self.changed(at, &facts),
             LiveEvent::Lost => self.lost(at),
             LiveEvent::Item(FeedItem::Begin(baseline)) => self.begin(at, baseline),
-            LiveEvent::Item(item) => input.waiting.push_back(item),
+            LiveEvent::Item(item) => {
+                input.has_more = true;
+                input.waiting.push_back(item);
+            }
         }
-        let ready = self.inputs.iter().all(|input| input.begun && input.connected);
-        self.ready.store(ready, Ordering::Relaxed);
     }
 
     fn begin(&mut self, at: usize, baseline: GtidSet) {
@@ -567,15 +488,17 @@ impl Judge {
         self.keeper.moved();
     }
 
-    fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
+    pub(super) fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
         let input = &mut self.inputs[at];
         match input.waiting.pop_front() {
             Some(FeedItem::Transaction(tx)) => {
                 input.newest = input.newest.max(tx.committed_at);
                 if tx.blind_spots.iter().any(|s| s.reason == BlindSpotReason::StaleSchema) {
-                    input.stale.notify_one();
+                    input.reading.stale.notify_one();
                 }
+                self.verifier.others_hold(self.pressure.others_hold);
                 self.verifier.observe(input.node, &tx, &mut self.reports);
+                input.reading.status.flow().judged(tx.weight());
                 let origin = self.nodes.by_server_id(tx.server_id);
                 self.board.shown(input.node, origin, &tx);
                 self.metrics.observe(input.node, origin, &tx, now());
@@ -603,7 +526,7 @@ impl Judge {
     }
 
     /// Takes what is new on its way to the store and to whoever is told.
-    fn tell(&mut self, sink: &mut impl WatchSink) {
+    pub(super) fn tell(&mut self, sink: &mut impl WatchSink) {
         // Not so for most transactions, and the calendar costs more than counting one.
         if !self.reports.is_empty() {
             self.sort_out(sink);
@@ -614,12 +537,16 @@ impl Judge {
     }
 
     /// Leaves out what is suppressed.
-    fn sort_out(&mut self, sink: &mut impl WatchSink) {
+    pub(super) fn sort_out(&mut self, sink: &mut impl WatchSink) {
         let mut reports = std::mem::take(&mut self.reports);
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
         for report in reports.drain(..) {
             match self.filter.fate(&report.finding, today) {
                 Fate::Told => self.keeper.take(report, sink),
+                // What was told before it was suppressed is told to its end.
+                Fate::Suppressed if self.keeper.has_told(report.finding.id) => {
+                    self.keeper.take(report, sink);
+                }
                 Fate::Suppressed if report.news => self.metrics.suppressed(report.finding.kind),
                 Fate::Suppressed | Fate::Filtered => {}
             }
@@ -630,6 +557,7 @@ impl Judge {
     /// Commits what waits to be told, with what a restart goes on with, and tells it.
     fn keep(&mut self, sink: &mut impl WatchSink) {
         self.recount(sink);
+        self.tell_owed(sink);
         let memory = |into: &mut dyn Write| memory::write(&self.verifier, into);
         let standing = Standing { checkpoints: self.checkpoints(), memory: &memory };
         self.keeper.commit(now(), standing, sink);

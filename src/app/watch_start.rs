@@ -8,8 +8,8 @@ use super::{
     watch::WatchError,
 };
 use crate::{
-    config::{Config, ListenTls, NodeConfig, PasswordSource, Secret, Start},
-    feed::live::{LiveOptions, LiveStart, ServerFacts, table_schemas},
+    config::{Config, ListenTls, NodeConfig, PasswordSource, Secret, Start, warn_if_exposed},
+    feed::live::{LiveOptions, LivePlans, LiveStart, PlansSender, ServerFacts, table_schemas},
     http::Tls,
     model::{Node, Nodes},
 };
@@ -34,20 +34,20 @@ pub(super) fn raise_file_limit() {
     }
 }
 
-/// How each node is followed.
+/// How each node is followed, and where other plans for its tables go.
 ///
 /// # Errors
 /// Wrong configuration.
 pub(super) fn live_options(
     config: &Config,
     known: &[Known],
-) -> Result<Vec<LiveOptions>, WatchError> {
+) -> Result<(Vec<LiveOptions>, Vec<PlansSender>), WatchError> {
     if config.nodes.len() < 2 {
         let problem = format!("{}: watch needs two or more nodes", config.origin);
         return Err(WatchError::Usage(format!("{problem}\n  hint: name them as [nodes.NAME]")));
     }
     let options = |(of, known): (&NodeConfig, &Known)| {
-        let plans = table_plans(config, known.clone())?;
+        let (replace, plans) = LivePlans::new(table_plans(config, known.clone())?);
         let mut options = live_options_of(config, of, plans).map_err(WatchError::Usage)?;
         options.start = match &config.watch.start {
             Start::Now => LiveStart::Now,
@@ -57,9 +57,10 @@ pub(super) fn live_options(
                 None => LiveStart::Now,
             },
         };
-        Ok(options)
+        Ok((options, replace))
     };
-    config.nodes.iter().zip(known).map(options).collect()
+    let options = config.nodes.iter().zip(known).map(options);
+    Ok(options.collect::<Result<Vec<_>, WatchError>>()?.into_iter().unzip())
 }
 
 /// Followed from where an earlier run has come to.
@@ -179,6 +180,7 @@ pub(super) fn listen_tls(config: &Config) -> Result<Option<Arc<Tls>>, WatchError
     let is_open = !config.watch.listen.ip().is_loopback();
     match &config.watch.tls {
         ListenTls::Files { certificate, key } => {
+            warn_if_exposed("key", key);
             let tls = Tls::load(certificate, key);
             tls.map(|tls| Some(Arc::new(tls))).map_err(|error| WatchError::Usage(error.to_string()))
         }
@@ -207,6 +209,7 @@ pub(super) fn token(config: &Config) -> Result<Option<Secret>, WatchError> {
         }
         return Ok(None);
     };
+    warn_if_exposed("token file", path);
     let token = PasswordSource::File(path.clone()).read();
     token.map(Some).map_err(|error| WatchError::Usage(format!("watch.token_file: {error}")))
 }

@@ -93,6 +93,12 @@ pub fn kind_name(kind: u8) -> &'static str {
     }
 }
 
+/// Whether a row event has a length and extra data after its flags (version 2).
+pub(crate) fn has_extra_data(event_kind: u8) -> bool {
+    use kind::*;
+    matches!(event_kind, WRITE_ROWS | UPDATE_ROWS | DELETE_ROWS | PARTIAL_UPDATE_ROWS)
+}
+
 /// Every name that [`kind_name`] gives, for metrics that start at zero.
 pub fn kind_names() -> impl Iterator<Item = &'static str> {
     let mut names: Vec<&str> = (0..=255).map(kind_name).collect();

@@ -34,10 +34,25 @@ pub(crate) struct Layout {
     pub(crate) rule: Option<(usize, u32)>,
     /// Per column whether it is left out of comparison; empty where none is.
     pub(crate) ignored: Vec<bool>,
+    /// Per column what its bytes are; empty where all are their content.
+    pub(crate) contents: Vec<Content>,
+    /// It has times of the format before 5.6, whose width the log does not tell for sure.
+    pub(crate) has_old_times: bool,
     /// What cannot be judged on rows of this table.
     pub(crate) notes: Vec<(BlindSpotReason, String)>,
     /// The schema that is known does not fit; a later one may.
     pub(crate) is_stale: bool,
+}
+
+/// What a column's bytes are to its content: equal content may be logged as other bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Content {
+    /// The content itself.
+    Itself,
+    /// MySQL's binary JSON, which shows how the document came about.
+    Json,
+    /// MariaDB's compressed column, which shows how it was compressed.
+    Compressed,
 }
 
 /// A column that the walker only steps over.
@@ -103,6 +118,16 @@ mod wire {
 }
 
 impl Layout {
+    /// Whether an image that has all columns is hashed as it stands.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.ignored.is_empty() && self.contents.is_empty()
+    }
+
+    /// What a column's bytes are.
+    pub(crate) fn content(&self, column: usize) -> Content {
+        self.contents.get(column).copied().unwrap_or(Content::Itself)
+    }
+
     /// Compiles the body of a table map event, without the table id and flags.
     ///
     /// `mariadb` says which family's server logged it; `plan` gives what is to be known beside it,
@@ -130,15 +155,22 @@ impl Layout {
             kinds?.into_iter().map(|kind| Column { name: None, kind }).collect();
         bytes.take(count.div_ceil(8))?;
         let metadata = read_optional_metadata(bytes, types, mariadb, &mut columns)?;
+        let contents = contents(types);
         let plan = plan(&format!("{schema}.{table}"));
         let mut described = Described::by_log(columns, metadata.primary_key);
         if let Some(known) = &plan.known {
             described.complete(known, metadata.has_signs);
         }
-        Ok(Self::of(schema, table, described, &plan))
+        Ok(Self::of(schema, table, described, contents, &plan))
     }
 
-    fn of(schema: String, name: String, described: Described, plan: &TablePlan) -> Layout {
+    fn of(
+        schema: String,
+        name: String,
+        described: Described,
+        contents: Vec<Content>,
+        plan: &TablePlan,
+    ) -> Layout {
         let ignored = ignored(&described, plan);
         let has_names = described.has_names();
         let Described { columns, mut primary_key, unique_keys, mut notes, is_stale } = described;
@@ -165,9 +197,23 @@ impl Layout {
         let steps: Vec<Step> = columns.iter().map(|column| step(&column.kind)).collect();
         let unique_keys = unique_keys.into_iter().map(|(key, _)| key).collect();
         let shape = shape(&steps, &ignored);
+        let has_old_times = columns.iter().any(|column| is_old_time(&column.kind));
         let table = Table { id, schema, name, columns, primary_key, unique_keys, shape };
         let (table, Slots(slots, slot_count)) = (Arc::new(table), slots);
-        Layout { table, steps, slots, slot_count, primary, uniques, rule, ignored, notes, is_stale }
+        Layout {
+            table,
+            steps,
+            slots,
+            slot_count,
+            primary,
+            uniques,
+            rule,
+            ignored,
+            contents,
+            has_old_times,
+            notes,
+            is_stale,
+        }
     }
 }
 
@@ -208,6 +254,12 @@ impl KeyPlan {
     }
 }
 
+/// Whether it is a time of the format before 5.6.
+pub(crate) fn is_old_time(kind: &ColumnType) -> bool {
+    use ColumnType::{OldDateTime, OldTime, OldTimestamp};
+    matches!(kind, OldDateTime | OldTime | OldTimestamp)
+}
+
 fn is_named(column: &Column, wanted: &str) -> bool {
     column.name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(wanted))
 }
@@ -217,6 +269,18 @@ fn ignored(described: &Described, plan: &TablePlan) -> Vec<bool> {
     let ignored = |column: &Column| plan.ignore_columns.iter().any(|name| is_named(column, name));
     let columns: Vec<bool> = described.columns.iter().map(ignored).collect();
     if columns.contains(&true) { columns } else { Vec::new() }
+}
+
+/// Per column what its bytes are; empty where all are their content.
+fn contents(types: &[u8]) -> Vec<Content> {
+    let content = |kind: &u8| match *kind {
+        wire::JSON => Content::Json,
+        wire::BLOB_COMPRESSED | wire::VARCHAR_COMPRESSED => Content::Compressed,
+        _ => Content::Itself,
+    };
+    let contents: Vec<Content> = types.iter().map(content).collect();
+    let all_themselves = contents.iter().all(|content| *content == Content::Itself);
+    if all_themselves { Vec::new() } else { contents }
 }
 
 /// A hash of how the columns of a row image are laid out, and which of them are not compared.
@@ -272,19 +336,14 @@ fn column_type(kind: u8, metadata: &mut Bytes<'_>) -> Result<ColumnType, LayoutE
             let bits = u8::try_from(bits).ok().filter(|bits| *bits <= 64);
             ColumnType::Bit { bits: bits.ok_or(LayoutError::Type(kind))? }
         }
-        wire::VARCHAR | wire::VAR_STRING => {
+        wire::VARCHAR | wire::VAR_STRING | wire::VARCHAR_COMPRESSED => {
             ColumnType::String { bytes_max: metadata.u16()?, fixed: false, collation: None }
-        }
-        wire::VARCHAR_COMPRESSED => {
-            let bytes_max = metadata.u16()?;
-            ColumnType::String { bytes_max, fixed: false, collation: Some(BINARY) }
         }
         wire::STRING | wire::ENUM | wire::SET => {
             string(metadata.u8()?, metadata.u8()?).ok_or(LayoutError::Type(kind))?
         }
         wire::BLOB | wire::BLOB_COMPRESSED => {
-            let collation = (kind == wire::BLOB_COMPRESSED).then_some(BINARY);
-            ColumnType::Blob { length_bytes: length_bytes(kind, metadata)?, collation }
+            ColumnType::Blob { length_bytes: length_bytes(kind, metadata)?, collation: None }
         }
         wire::JSON => ColumnType::Json { length_bytes: length_bytes(kind, metadata)? },
         wire::GEOMETRY => ColumnType::Geometry { length_bytes: length_bytes(kind, metadata)? },

@@ -2,6 +2,7 @@
 
 use super::{
     bytes::{Bytes, Short},
+    compressed::{self, ExpandError, Payload},
     event::{self, CHECKSUM_BYTES, Format, HEADER_BYTES, Header, kind, kind_name},
     gtid::{self, GtidEvent},
     layout::Layout,
@@ -100,11 +101,23 @@ pub struct StreamReader {
     layouts: HashMap<u128, Arc<Layout>>,
     scratch: Scratch,
     open: Option<Open>,
+    transaction_bytes_max: usize,
     events: [u64; 256],
+    /// The body of a compressed event, expanded; kept for its capacity.
+    plain: Vec<u8>,
+    /// An event of a transaction payload; kept for its capacity.
+    inner: Vec<u8>,
 }
 
 /// Layouts kept at most; past that the cache starts afresh.
 const LAYOUTS_MAX: usize = 20_000;
+
+/// Bytes of a statement's text that are kept.
+const STATEMENT_BYTES_MAX: usize = 4096;
+
+/// What is said of rows that are counted, and not held.
+const PAST_BOUND: &str = "rows of huge transactions, past what is held of one: they are counted, \
+                          and not judged";
 
 /// A transaction that has begun and not ended.
 struct Open {
@@ -116,6 +129,8 @@ struct Open {
     prepared_xa: bool,
     /// An ALTER TABLE in it is only begun, or given up.
     unfinished_alter: bool,
+    /// Bytes of its statements.
+    text_bytes: usize,
 }
 
 impl StreamReader {
@@ -129,8 +144,24 @@ impl StreamReader {
             layouts: HashMap::new(),
             scratch: Scratch::default(),
             open: None,
+            transaction_bytes_max: usize::MAX,
             events: [0; 256],
+            plain: Vec::new(),
+            inner: Vec::new(),
         }
+    }
+
+    /// The same, that holds so many bytes of a transaction: further rows are counted in a blind
+    /// spot.
+    #[must_use]
+    pub fn bounded(mut self, transaction_bytes_max: usize) -> Self {
+        self.transaction_bytes_max = transaction_bytes_max;
+        self
+    }
+
+    /// Bytes of the transaction that has begun and not ended; a few are not counted.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, Open::bytes)
     }
 
     /// The stream goes on in another file.
@@ -150,6 +181,19 @@ impl StreamReader {
     pub fn unfinished(&self) -> Option<String> {
         let open = self.open.as_ref()?;
         Some(open.tx.gtid.map_or("without a GTID".to_owned(), |gtid| gtid.to_string()))
+    }
+
+    /// Whether a transaction has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Reads what comes with other plans. To be called between two transactions: row events refer
+    /// to table maps of their own transaction.
+    pub fn set_plans(&mut self, plans: TablePlans) {
+        self.plans = plans;
+        self.tables.clear();
+        self.layouts.clear();
     }
 
     /// Forgets a transaction that has begun: the stream starts again before it.
@@ -240,6 +284,10 @@ impl StreamReader {
                 return Ok(Progress::Rotate { file, position });
             }
             kind::START_ENCRYPTION => return Err(ReadError::Encrypted),
+            kind::TRANSACTION_PAYLOAD => return Ok(self.payload(header, body, offset, end)),
+            kind if compressed::plain_kind(kind).is_some() => {
+                return self.expanded(header, body, offset, end);
+            }
             kind::STOP
             | kind::INTVAR
             | kind::RAND
@@ -266,7 +314,9 @@ impl StreamReader {
         self.open_at(header, offset);
         match header.kind {
             kind::WRITE_ROWS | kind::WRITE_ROWS_V1 => self.rows(header, body, Operation::Insert),
-            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 => self.rows(header, body, Operation::Update),
+            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 | kind::PARTIAL_UPDATE_ROWS => {
+                self.rows(header, body, Operation::Update);
+            }
             kind::DELETE_ROWS | kind::DELETE_ROWS_V1 => self.rows(header, body, Operation::Delete),
             kind::INCIDENT => self.blind(BlindSpotReason::Incident, "incident events", 1),
             _ => self.unsupported(header),
@@ -277,12 +327,81 @@ impl StreamReader {
             return Progress::Nothing;
         }
         let whole = match header.kind {
-            kind::TRANSACTION_PAYLOAD => true,
-            // No COMMIT follows these when no BEGIN came before.
-            kind::INCIDENT | kind::QUERY_COMPRESSED => !open.begun,
+            // No COMMIT follows it when no BEGIN came before.
+            kind::INCIDENT => !open.begun,
             _ => outside,
         };
         if whole { self.commit(end) } else { Progress::Nothing }
+    }
+
+    /// Takes an event of MariaDB's that is compressed by itself.
+    fn expanded(
+        &mut self,
+        header: &Header,
+        body: &[u8],
+        offset: u64,
+        end: u64,
+    ) -> Result<Progress, ReadError> {
+        let mut plain = std::mem::take(&mut self.plain);
+        let progress = match compressed::expand(header.kind, body, &mut plain) {
+            Ok(kind) => self.dispatch(&Header { kind, ..*header }, &plain, offset, end),
+            Err(error) => {
+                let outside = self.open.is_none();
+                let open = self.open_at(header, offset);
+                open.blind(error.reason(), None, &error.to_string(), 1);
+                // No COMMIT follows a statement when no BEGIN came before.
+                let whole = outside || header.kind == kind::QUERY_COMPRESSED && !open.begun;
+                Ok(if whole { self.commit(end) } else { Progress::Nothing })
+            }
+        };
+        compressed::trim(&mut plain);
+        self.plain = plain;
+        progress
+    }
+
+    /// Takes a transaction of MySQL's that is compressed as a whole, but for its GTID event.
+    fn payload(&mut self, header: &Header, body: &[u8], offset: u64, end: u64) -> Progress {
+        self.open_at(header, offset);
+        let mut inner = std::mem::take(&mut self.inner);
+        let mut whole = None;
+        let read = self.payload_events(body, &mut inner, [offset, end], &mut whole);
+        compressed::trim(&mut inner);
+        self.inner = inner;
+        if whole.is_none()
+            && let Progress::Transaction(tx) = self.commit(end)
+        {
+            whole = Some(tx);
+        }
+        let Some(mut tx) = whole else { return Progress::Nothing };
+        if let Err(error) = read {
+            let (reason, detail) = (error.reason(), error.to_string());
+            tx.blind_spots.push(BlindSpot { reason, table: None, detail, count: 1 });
+        }
+        Progress::Transaction(tx)
+    }
+
+    /// Takes the events of a payload; the last of them ends the transaction, as one in the file.
+    fn payload_events(
+        &mut self,
+        body: &[u8],
+        inner: &mut Vec<u8>,
+        [offset, end]: [u64; 2],
+        whole: &mut Option<Box<Transaction>>,
+    ) -> Result<(), ExpandError> {
+        let damaged = || ExpandError::Damaged(kind_name(kind::TRANSACTION_PAYLOAD));
+        let mut payload = Payload::open(body)?;
+        while let Some(header) = payload.next(inner)? {
+            if whole.is_some() {
+                return Err(damaged());
+            }
+            self.events[usize::from(header.kind)] += 1;
+            match self.dispatch(&header, &inner[HEADER_BYTES..], offset, end) {
+                Ok(Progress::Transaction(tx)) => *whole = Some(tx),
+                Ok(_) => {}
+                Err(_) => return Err(damaged()),
+            }
+        }
+        Ok(())
     }
 
     fn begin_transaction(
@@ -293,6 +412,10 @@ impl StreamReader {
     ) -> Result<(), ReadError> {
         if let Some(unfinished) = self.unfinished() {
             return Err(ReadError::Unfinished(unfinished));
+        }
+        // Table maps come again with every statement; servers number tables anew now and then.
+        if self.tables.len() >= LAYOUTS_MAX {
+            self.tables.clear();
         }
         let read = match header.kind {
             kind::MARIADB_GTID => gtid::read_mariadb_gtid(body, header.server_id),
@@ -332,7 +455,8 @@ impl StreamReader {
         bytes.u8()?;
         let text = String::from_utf8_lossy(bytes.0);
         let meaning = meaning(&schema, &text);
-        let open = self.open_at(header, offset);
+        self.open_at(header, offset);
+        let Some(open) = &mut self.open else { return Ok(Progress::Nothing) };
         match meaning {
             Meaning::Begin | Meaning::Inside => open.begun = true,
             Meaning::Commit | Meaning::XaEnd => return Ok(self.commit(end)),
@@ -341,8 +465,13 @@ impl StreamReader {
                 if open.unfinished_alter {
                     kind = StatementKind::Other;
                 }
-                let text = text.into_owned();
-                open.tx.statements.push(Statement { schema, text, kind });
+                // The first words are looked at, and no more.
+                let text = text[..text.floor_char_boundary(STATEMENT_BYTES_MAX)].to_owned();
+                open.text_bytes += size_of::<Statement>() + text.len();
+                match open.bytes() > self.transaction_bytes_max {
+                    true => open.blind(BlindSpotReason::BoundReached, None, PAST_BOUND, 1),
+                    false => open.tx.statements.push(Statement { schema, text, kind }),
+                }
                 if !open.begun {
                     return Ok(self.commit(end));
                 }
@@ -396,9 +525,7 @@ impl StreamReader {
                 );
             }
         };
-        let versioned =
-            matches!(header.kind, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS);
-        let result = self.walk(bytes, versioned, operation, &layout);
+        let result = self.walk(bytes, header.kind, operation, &layout);
         if let Err(error) = result {
             self.blind_table(&layout.table, &error.to_string());
         }
@@ -407,28 +534,38 @@ impl StreamReader {
     fn walk(
         &mut self,
         mut body: Bytes<'_>,
-        versioned: bool,
+        event_kind: u8,
         operation: Operation,
         layout: &Arc<Layout>,
     ) -> Result<(), RowsError> {
-        if versioned {
+        if event::has_extra_data(event_kind) {
             let extra = usize::from(body.u16()?).checked_sub(2).ok_or(Short)?;
             body.take(extra)?;
         }
-        let event = RowsEvent::open(body, operation, layout)?;
+        let is_partial = event_kind == kind::PARTIAL_UPDATE_ROWS;
+        let event = RowsEvent::open(body, operation, is_partial, layout)?;
         let Some(open) = &mut self.open else { return Ok(()) };
         let table = open.table(layout);
-        let rows_before = open.tx.rows.len();
+        let (before, rows_before) = (open.lengths(), open.tx.rows.len());
         let walked = event.walk(layout, table, &mut self.scratch, &mut open.tx);
         let rows = (open.tx.rows.len() - rows_before) as u64;
         let name = || Some(layout.table.full_name());
+        if open.bytes() > self.transaction_bytes_max && rows > 0 {
+            open.truncate(before);
+            open.blind(BlindSpotReason::BoundReached, name(), PAST_BOUND, rows);
+            return walked.map(drop);
+        }
         for (reason, detail) in layout.notes.iter().filter(|_| rows > 0) {
             open.blind(*reason, name(), detail, rows);
         }
-        let left_out = walked?;
-        if left_out > 0 {
+        let untold = walked?;
+        if untold.unique_values > 0 {
             let detail = "the images leave out columns of a unique key: clashes on it are not seen";
-            open.blind(BlindSpotReason::PartialImage, name(), detail, left_out);
+            open.blind(BlindSpotReason::PartialImage, name(), detail, untold.unique_values);
+        }
+        if untold.documents > 0 {
+            let detail = "JSON diffs do not fit the document before: what it became is not known";
+            open.blind(BlindSpotReason::PartialImage, name(), detail, untold.documents);
         }
         Ok(())
     }
@@ -504,7 +641,32 @@ impl Open {
             blind_spots: Vec::new(),
         };
         let GtidEvent { prepared_xa, unfinished_alter, .. } = *event;
-        Open { tx, layouts: Vec::new(), begun, prepared_xa, unfinished_alter }
+        let (layouts, text_bytes) = (Vec::new(), 0);
+        Open { tx, layouts, begun, prepared_xa, unfinished_alter, text_bytes }
+    }
+
+    /// Bytes of what grows with rows.
+    fn bytes(&self) -> usize {
+        let tx = &self.tx;
+        size_of_val(&*tx.rows)
+            + tx.key_bytes.len()
+            + size_of_val(&*tx.rule_values)
+            + size_of_val(&*tx.unique_takes)
+            + self.text_bytes
+    }
+
+    /// How much there is of all that grows with rows.
+    fn lengths(&self) -> [usize; 4] {
+        let tx = &self.tx;
+        [tx.rows.len(), tx.key_bytes.len(), tx.rule_values.len(), tx.unique_takes.len()]
+    }
+
+    /// Takes back what has come since there was so much.
+    fn truncate(&mut self, [rows, key_bytes, rule_values, unique_takes]: [usize; 4]) {
+        self.tx.rows.truncate(rows);
+        self.tx.key_bytes.truncate(key_bytes);
+        self.tx.rule_values.truncate(rule_values);
+        self.tx.unique_takes.truncate(unique_takes);
     }
 
     /// The place of a table in the transaction.
@@ -588,8 +750,10 @@ mod tests {
         for (event_kind, body, reason) in [
             (kind::INCIDENT, &[1, 0, 0][..], BlindSpotReason::Incident),
             (kind::WRITE_ROWS_V1, &rows, BlindSpotReason::NoTableMap),
-            (kind::PARTIAL_UPDATE_ROWS, &rows, BlindSpotReason::UnsupportedEvent),
+            (kind::PARTIAL_UPDATE_ROWS, &rows, BlindSpotReason::NoTableMap),
             (kind::TRANSACTION_PAYLOAD, &rows, BlindSpotReason::UnsupportedEvent),
+            (kind::WRITE_ROWS_COMPRESSED_V1, &rows, BlindSpotReason::UnsupportedEvent),
+            (kind::QUERY_COMPRESSED, &rows, BlindSpotReason::UnsupportedEvent),
         ] {
             let bytes = event(event_kind, body);
             let tx = transaction(reader.event(&bytes, 100));
@@ -602,6 +766,54 @@ mod tests {
         let statement_end = [0xff, 0xff, 0xff, 0, 0, 0, 1, 0];
         let ended = reader.event(&event(kind::WRITE_ROWS_V1, &statement_end), 100);
         assert_eq!((ended, reader.unfinished()), (Ok(Progress::Nothing), None));
+    }
+
+    #[test]
+    fn offsets_past_4_gib_are_whole() {
+        let mut reader = reader();
+        let at = (5 << 32) + 77;
+        let mut gtid = vec![0; 17];
+        gtid.extend(9_u64.to_le_bytes());
+        assert_eq!(reader.event(&event(kind::GTID, &gtid), at), Ok(Progress::Nothing));
+        let xid = event(kind::XID, &[0; 8]);
+        let tx = transaction(reader.event(&xid, at + 100));
+        let end = at + 100 + xid.len() as u64;
+        assert_eq!((tx.coordinates.start, tx.coordinates.end), (at, end));
+    }
+
+    #[test]
+    fn a_payload_is_one_transaction_and_damage_in_it_is_told() {
+        let mut query = vec![0; 14];
+        query.extend(b"BEGIN");
+        let begin = event(kind::QUERY, &query);
+        let xid = event(kind::XID, &[0; 8]);
+        let incident = event(kind::INCIDENT, &[1, 0, 0]);
+        let payload = |events: &[&[u8]]| {
+            let bytes = events.concat();
+            let head = [2, 3, 0xfc, 255, 0, 1, 1, bytes.len() as u8, 0];
+            event(kind::TRANSACTION_PAYLOAD, &[&head[..], &bytes].concat())
+        };
+        let mut gtid = vec![0; 17];
+        gtid.extend(9_u64.to_le_bytes());
+        for (events, details) in [
+            (vec![&begin[..], &xid], vec![]),
+            (vec![&begin, &xid, &xid], vec!["a transaction_payload event is damaged inside"]),
+            (vec![&begin], vec![]),
+            (
+                vec![&begin, &incident],
+                vec!["a transaction payload holds an event of type incident"],
+            ),
+            (vec![&begin, &xid[..9]], vec!["a transaction_payload event is damaged inside"]),
+        ] {
+            let mut reader = reader();
+            assert_eq!(reader.event(&event(kind::GTID, &gtid), 40), Ok(Progress::Nothing));
+            let bytes = payload(&events);
+            let tx = transaction(reader.event(&bytes, 100));
+            let end = 100 + bytes.len() as u64;
+            assert_eq!((tx.coordinates.start, tx.coordinates.end), (40, end));
+            let told: Vec<&str> = tx.blind_spots.iter().map(|spot| &*spot.detail).collect();
+            assert_eq!((told, reader.unfinished()), (details, None));
+        }
     }
 
     #[test]

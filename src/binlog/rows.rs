@@ -7,11 +7,16 @@
 //! or by the configuration, it is put together anew in the same form: first one bit per column that
 //! says whether it is NULL, the last byte filled up with ones as servers do, then the values in
 //! column order. So a row has one hash however much of it two servers log.
+//!
+//! So it is where the bytes of a column are not its content: JSON stands in its canonical form
+//! there, compressed columns expanded. What a partial update logs of a document, diffs, is applied
+//! to the document before.
 
 use super::{
     bytes::{Bytes, Short},
     collation::Fold,
-    layout::{KeyPlan, Layout, NO_SLOT, Step},
+    compressed, json,
+    layout::{Content, KeyPlan, Layout, NO_SLOT, Step, is_old_time},
     value,
 };
 use crate::model::{Key, Operation, RowChange, RowState, RuleValue, Transaction, UniqueTake};
@@ -20,6 +25,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 /// A row event, opened: what its images contain.
 pub(crate) struct RowsEvent<'a> {
     operation: Operation,
+    /// After images may hold diffs.
+    is_partial: bool,
     before: Columns<'a>,
     after: Columns<'a>,
     images: &'a [u8],
@@ -55,6 +62,15 @@ pub(crate) enum RowsError {
     Short(#[from] Short),
     #[error("a row event has {event} columns, its table map {map}")]
     Columns { event: u64, map: usize },
+    /// MariaDB 5.3 to 10.0 gave times with a fraction a format of their own, wider than its type in
+    /// the log says.
+    #[error(
+        "times of the format before 5.6 are not as wide as their type: MariaDB's with a fraction; \
+         ALTER TABLE ... FORCE gives them today's format"
+    )]
+    OldTimes,
+    #[error("a partial update has options that are not known")]
+    Options,
     #[error("a key column cannot be read: {0}")]
     Key(#[from] value::ValueError),
 }
@@ -66,12 +82,23 @@ enum Slot {
     Missing,
     Null,
     At(usize, usize),
+    /// Diffs of the document in the image before.
+    Diffs(usize, usize),
+    /// In canonical form, in [`Scratch::patched`].
+    Patched(usize, usize),
 }
 
 impl Slot {
     /// This one, or the other where the image leaves it out.
     fn or(self, other: Slot) -> Slot {
         if self == Slot::Missing { other } else { self }
+    }
+
+    /// What stands there are diffs.
+    fn hold_diffs(&mut self) {
+        if let Slot::At(from, to) = *self {
+            *self = Slot::Diffs(from, to);
+        }
     }
 }
 
@@ -93,6 +120,17 @@ pub(crate) struct Scratch {
     bytes: Vec<u8>,
     /// Which columns are known.
     known: Vec<u8>,
+    /// Documents that diffs were applied to.
+    patched: Vec<u8>,
+}
+
+/// What could not be told of an event's rows.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Untold {
+    /// Values of unique keys of which the images leave out columns.
+    pub(crate) unique_values: u64,
+    /// Documents that their diffs do not fit.
+    pub(crate) documents: u64,
 }
 
 /// An image that has been stepped over.
@@ -108,6 +146,7 @@ impl<'a> RowsEvent<'a> {
     pub(crate) fn open(
         mut body: Bytes<'a>,
         operation: Operation,
+        is_partial: bool,
         layout: &Layout,
     ) -> Result<Self, RowsError> {
         let event = body.lenenc()?;
@@ -120,13 +159,13 @@ impl<'a> RowsEvent<'a> {
             Operation::Update => Columns::read(&mut body, layout)?,
             _ => before,
         };
-        Ok(RowsEvent { operation, before, after, images: body.0 })
+        Ok(RowsEvent { operation, is_partial, before, after, images: body.0 })
     }
 
     /// Adds every row to the transaction, as rows of its table number `table`.
     ///
     /// # Output
-    /// How many values of unique keys could not be told, because the images leave out columns.
+    /// How much could not be told.
     ///
     /// # Errors
     /// Rows before the broken one have been added; never panics.
@@ -136,11 +175,14 @@ impl<'a> RowsEvent<'a> {
         table: u32,
         scratch: &mut Scratch,
         tx: &mut Transaction,
-    ) -> Result<u64, RowsError> {
-        let (mut at, mut left_out) = (0, 0);
+    ) -> Result<Untold, RowsError> {
+        if layout.has_old_times && !self.fits(layout) {
+            return Err(RowsError::OldTimes);
+        }
+        let (mut at, mut untold) = (0, Untold::default());
         while at < self.images.len() {
             let start = at;
-            let (before, after) = self.states(layout, &mut at, scratch)?;
+            let (before, after) = self.states(layout, &mut at, scratch, &mut untold)?;
             if at == start {
                 // A table whose rows take no bytes would never end.
                 return Err(Short.into());
@@ -148,12 +190,52 @@ impl<'a> RowsEvent<'a> {
             let keys = self.keys(layout, scratch, tx)?;
             let rule_values = self.rule_values(layout, scratch, tx);
             if !layout.uniques.is_empty() && self.operation != Operation::Delete {
-                left_out += self.unique_takes(layout, scratch, tx)?;
+                untold.unique_values += self.unique_takes(layout, scratch, tx)?;
             }
             let operation = self.operation;
             tx.rows.push(RowChange { table, operation, rule_values, keys, before, after });
         }
-        Ok(left_out)
+        Ok(untold)
+    }
+
+    /// Whether all images are rows of this layout, as far as times before 5.6 show it. A column
+    /// that is wider than the log says would make rows of what are none.
+    fn fits(&self, layout: &Layout) -> bool {
+        let images = match self.operation {
+            Operation::Insert => [None, Some(&self.after)],
+            Operation::Delete => [Some(&self.before), None],
+            Operation::Update => [Some(&self.before), Some(&self.after)],
+        };
+        let mut at = 0;
+        while at < self.images.len() {
+            for columns in images.into_iter().flatten() {
+                match self.end_of_fitting(layout, columns, at) {
+                    Some(end) if end > at => at = end,
+                    _ => return false,
+                }
+            }
+        }
+        true
+    }
+
+    /// Where an image ends whose old times are times.
+    fn end_of_fitting(&self, layout: &Layout, columns: &Columns<'_>, at: usize) -> Option<usize> {
+        let mut end = at + columns.count.div_ceil(8);
+        let nulls = self.images.get(at..end)?;
+        if !is_filled_up(nulls, columns.count) {
+            return None;
+        }
+        let logged = (0..layout.steps.len()).filter(|column| bit(columns.present, *column));
+        for (_, column) in logged.enumerate().filter(|(place, _)| !bit(nulls, *place)) {
+            let from = end;
+            end += self.width(layout.steps[column], from).ok()?;
+            let value = self.images.get(from..end)?;
+            let kind = &layout.table.columns[column].kind;
+            if is_old_time(kind) {
+                value::decode_value(kind, value).ok()?;
+            }
+        }
+        Some(end)
     }
 
     /// Steps over the images of one row; gives its states before and after.
@@ -163,26 +245,28 @@ impl<'a> RowsEvent<'a> {
         layout: &Layout,
         at: &mut usize,
         scratch: &mut Scratch,
+        untold: &mut Untold,
     ) -> Result<(RowState, RowState), RowsError> {
-        let Scratch { before: first, after: second, bytes, known } = scratch;
-        let mut state = |stepped: &Stepped<'_>, spans: &Spans| match stepped.as_is {
+        let Scratch { before: first, after: second, bytes, known, patched } = scratch;
+        let mut state = |stepped: &Stepped<'_>, spans: &Spans, patched: &[u8]| match stepped.as_is {
             true => RowState::Image(xxh3_128(stepped.image)),
-            false => self.anew(layout, &spans.columns, bytes, known),
+            false => self.anew(layout, &spans.columns, patched, bytes, known),
         };
         Ok(match self.operation {
             Operation::Insert => {
                 let after = self.step_over(layout, &self.after, at, second, false)?;
-                (RowState::Absent, state(&after, second))
+                (RowState::Absent, state(&after, second, &[]))
             }
             Operation::Delete => {
                 let before = self.step_over(layout, &self.before, at, first, false)?;
-                (state(&before, first), RowState::Absent)
+                (state(&before, first, &[]), RowState::Absent)
             }
             Operation::Update => {
                 // MariaDB's FULL_NODUP logs after a whole image only what changed.
                 let merged = self.before.complete && !self.after.complete;
                 let before = self.step_over(layout, &self.before, at, first, merged)?;
-                let after = self.step_over(layout, &self.after, at, second, merged)?;
+                let bits = if self.is_partial { self.partial_bits(layout, at)? } else { &[] };
+                let after = self.step_over_partial(layout, bits, at, second, merged)?;
                 // What the after image leaves out is as it was.
                 for (after, before) in second.slots.iter_mut().zip(&first.slots) {
                     *after = after.or(*before);
@@ -192,9 +276,90 @@ impl<'a> RowsEvent<'a> {
                         *after = after.or(*before);
                     }
                 }
-                (state(&before, first), state(&after, second))
+                untold.documents +=
+                    self.patch(layout, &first.columns, &mut second.columns, patched);
+                (state(&before, first, &[]), state(&after, second, patched))
             }
         })
+    }
+
+    /// Steps over what stands before the after image of a partial update; gives a bit for each
+    /// column of JSON, whether the image has it or not: diffs stand in its place.
+    ///
+    /// # Source
+    /// `Rows_log_event::print_verbose_one_row` in MySQL's sql/log_event.cc.
+    fn partial_bits(&self, layout: &Layout, at: &mut usize) -> Result<&'a [u8], RowsError> {
+        const PARTIAL_JSON: u64 = 1;
+        let mut bytes = Bytes(self.images.get(*at..).ok_or(Short)?);
+        let bits: &[u8] = match bytes.lenenc()? {
+            0 => &[],
+            PARTIAL_JSON => {
+                let is_json = |content: &&Content| **content == Content::Json;
+                bytes.take(layout.contents.iter().filter(is_json).count().div_ceil(8))?
+            }
+            _ => return Err(RowsError::Options),
+        };
+        *at = self.images.len() - bytes.len();
+        Ok(bits)
+    }
+
+    /// Applies the diffs of an after image; gives the number of documents that they do not fit.
+    ///
+    /// These are unknown, as are those that the image before leaves out.
+    fn patch(
+        &self,
+        layout: &Layout,
+        before: &[Slot],
+        after: &mut [Slot],
+        patched: &mut Vec<u8>,
+    ) -> u64 {
+        patched.clear();
+        let mut unfit = 0;
+        for (column, slot) in after.iter_mut().enumerate() {
+            let Slot::Diffs(from, to) = *slot else { continue };
+            *slot = Slot::Missing;
+            let Some(Slot::At(start, end)) = before.get(column).copied() else {
+                continue;
+            };
+            let place = patched.len();
+            let prefix = prefix_bytes(layout, column);
+            let document = self.images.get(start + prefix..end).unwrap_or_default();
+            let diffs = self.images.get(from + prefix..to).unwrap_or_default();
+            match json::canonical_of_diffs(document, diffs, patched) {
+                Ok(()) => *slot = Slot::Patched(place, patched.len()),
+                Err(_) => {
+                    patched.truncate(place);
+                    unfit += 1;
+                }
+            }
+        }
+        unfit
+    }
+
+    /// [`RowsEvent::step_over`] of the after image of an update, where diffs may stand in the place
+    /// of documents.
+    fn step_over_partial(
+        &self,
+        layout: &Layout,
+        bits: &[u8],
+        at: &mut usize,
+        spans: &mut Spans,
+        every: bool,
+    ) -> Result<Stepped<'a>, RowsError> {
+        let stepped = self.step_over(layout, &self.after, at, spans, every)?;
+        if bits.is_empty() {
+            return Ok(stepped);
+        }
+        let is_json = |at: &usize| layout.content(*at) == Content::Json;
+        let documents = (0..spans.columns.len()).filter(is_json).enumerate();
+        for (_, column) in documents.filter(|(place, _)| bit(bits, *place)) {
+            spans.columns[column].hold_diffs();
+            let slot = layout.slots[column];
+            if slot != NO_SLOT {
+                spans.slots[slot as usize].hold_diffs();
+            }
+        }
+        Ok(stepped)
     }
 
     /// Steps over one image from `at`; notes where the columns with slots stand, and where every
@@ -211,7 +376,7 @@ impl<'a> RowsEvent<'a> {
         let start = *at;
         let null_bytes = columns.count.div_ceil(8);
         let nulls = self.images.get(start..start + null_bytes).ok_or(Short)?;
-        let as_is = columns.all && layout.ignored.is_empty() && is_filled_up(nulls, columns.count);
+        let as_is = columns.all && layout.is_plain() && is_filled_up(nulls, columns.count);
         let every = every || !as_is;
         let mut end = start + null_bytes;
         spans.slots.clear();
@@ -252,6 +417,7 @@ impl<'a> RowsEvent<'a> {
         &self,
         layout: &Layout,
         columns: &[Slot],
+        patched: &[u8],
         bytes: &mut Vec<u8>,
         known: &mut Vec<u8>,
     ) -> RowState {
@@ -274,9 +440,13 @@ impl<'a> RowsEvent<'a> {
             }
             count += 1;
         }
-        for (_, span) in columns.iter().enumerate().filter(|(at, _)| !is_ignored(*at)) {
-            if let Slot::At(from, to) = *span {
-                bytes.extend_from_slice(&self.images[from..to]);
+        for (column, span) in columns.iter().enumerate().filter(|(at, _)| !is_ignored(*at)) {
+            match *span {
+                Slot::At(from, to) => {
+                    add_content(layout, column, &self.images[from..to], bytes);
+                }
+                Slot::Patched(from, to) => bytes.extend_from_slice(&patched[from..to]),
+                Slot::Missing | Slot::Null | Slot::Diffs(..) => {}
             }
         }
         match complete {
@@ -424,11 +594,44 @@ impl<'a> RowsEvent<'a> {
             tx.rule_values.push(match span {
                 _ if absent => RuleValue::NoRow,
                 Slot::Missing => RuleValue::NotLogged,
+                Slot::Diffs(..) | Slot::Patched(..) => RuleValue::Unsupported,
                 Slot::Null => RuleValue::Null,
                 Slot::At(from, to) => value::rule_value(kind, &self.images[from..to]),
             });
         }
         Some(place)
+    }
+}
+
+/// Bytes of the length in front of a column's value.
+fn prefix_bytes(layout: &Layout, column: usize) -> usize {
+    match layout.steps[column] {
+        Step::Counted(bytes) => usize::from(bytes),
+        Step::Fixed(_) => 0,
+    }
+}
+
+/// Appends the content of a column's bytes, which begin with their length where it has one; bytes
+/// that have none stand for themselves.
+fn add_content(layout: &Layout, column: usize, value: &[u8], out: &mut Vec<u8>) {
+    let prefix = prefix_bytes(layout, column);
+    let payload = value.get(prefix..).unwrap_or_default();
+    let start = out.len();
+    let told = match layout.content(column) {
+        Content::Itself => None,
+        Content::Json => json::canonical(payload, out).ok(),
+        Content::Compressed => {
+            // As the same column has it that is not compressed.
+            out.extend_from_slice(&value[..prefix.min(value.len())]);
+            compressed::expand_column(payload, out).map(|()| {
+                let expanded = (out.len() - start - prefix) as u64;
+                out[start..start + prefix].copy_from_slice(&expanded.to_le_bytes()[..prefix]);
+            })
+        }
+    };
+    if told.is_none() {
+        out.truncate(start);
+        out.extend_from_slice(value);
     }
 }
 
@@ -547,9 +750,9 @@ mod tests {
 
     fn try_walk(layout: &Layout, operation: Operation, body: &[u8]) -> (Transaction, u64) {
         let mut tx = empty();
-        let event = RowsEvent::open(Bytes(body), operation, layout);
+        let event = RowsEvent::open(Bytes(body), operation, false, layout);
         let walked = event.and_then(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx));
-        (tx, walked.unwrap_or(99))
+        (tx, walked.map_or(99, |untold| untold.unique_values))
     }
 
     fn walk(layout: &Layout, operation: Operation, rows: &[Row<'_>]) -> (Transaction, u64) {
@@ -752,9 +955,98 @@ mod tests {
         assert!(layout.uniques.is_empty() && layout.table.unique_keys.is_empty());
     }
 
+    /// `s.t (id INT PRIMARY KEY, j JSON, c VARCHAR(100) COMPRESSED)`; no server has both types.
+    fn documents() -> Layout {
+        let mut body = b"\x01s\0\x01t\0\x03\x03\xf5\x8d\x03\x04\x65\0\x06".to_vec();
+        body.extend(b"\x04\x07\x02id\x01j\x01c\x08\x01\0");
+        Layout::compile(&body, false, &|_| TablePlan::default()).expect("a table map")
+    }
+
+    fn counted(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat()
+    }
+
+    /// An image of row 7 with this document and compressed column.
+    fn document(document: &[u8], compressed: &[u8]) -> Vec<u8> {
+        let compressed = [&[compressed.len() as u8], compressed].concat();
+        [b"\xf8\x07\0\0\0", &counted(document)[..], &compressed].concat()
+    }
+
+    fn rows_of(layout: &Layout, is_partial: bool, body: &[u8]) -> (Vec<RowChange>, Untold) {
+        let mut tx = empty();
+        let event = RowsEvent::open(Bytes(body), Operation::Update, is_partial, layout);
+        let walked = event.and_then(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx));
+        (tx.rows, walked.expect("a row event"))
+    }
+
+    /// `{"a": 7, "b": [null, "x"]}`; then with a gap in the array; then with 8 for 7.
+    const WITHOUT_GAP: &[u8] = b"\x00\x02\0\x22\0\x12\0\x01\0\x13\0\x01\0\x05\x07\0\x02\x14\0ab\
+                                 \x02\0\x0c\0\x04\0\0\x0c\x0a\0\x01x\0\0";
+    const WITH_GAP: &[u8] = b"\x00\x02\0\x23\0\x12\0\x01\0\x13\0\x01\0\x05\x07\0\x02\x14\0ab\
+                              \x02\0\x0d\0\x04\0\0\x0c\x0b\0\x07\x01x\0\0";
+    const OF_EIGHT: &[u8] = b"\x00\x02\0\x22\0\x12\0\x01\0\x13\0\x01\0\x05\x08\0\x02\x14\0ab\
+                              \x02\0\x0c\0\x04\0\0\x0c\x0a\0\x01x\0\0";
+
+    #[test]
+    fn equal_content_has_one_hash_whatever_its_bytes() {
+        let layout = documents();
+        let states = |before: Vec<u8>, after: Vec<u8>| {
+            let (rows, _) =
+                rows_of(&layout, false, &[&b"\x03\xff\xff"[..], &before, &after].concat());
+            (rows[0].before, rows[0].after)
+        };
+        let (gap, none) = states(document(WITH_GAP, b"\0ab"), document(WITHOUT_GAP, b"\0ab"));
+        assert!(gap == none && matches!(gap, RowState::Image(_)));
+        // "ab" as zlib stores it, with and without its header.
+        let zlib = b"\x81\x02\x78\x9c\x4b\x4c\x02\0\x01\x26\0\xc4";
+        let raw = b"\x89\x02\x4b\x4c\x02\0";
+        let (one, other) = states(document(WITH_GAP, zlib), document(WITH_GAP, raw));
+        assert!(one == gap && other == gap);
+        let (eight, other) = states(document(OF_EIGHT, b"\0ab"), document(WITH_GAP, b"\0ac"));
+        assert!(eight != gap && other != gap && eight != other);
+        let (damaged, null) = states(document(b"\x63", b"\x01"), document(b"\x04\0", b""));
+        assert!(damaged != null && matches!(damaged, RowState::Image(_)));
+    }
+
+    /// The after image of a partial update of the document.
+    fn diffs(options: &[u8], diffs: &[u8]) -> Vec<u8> {
+        let row = [b"\xf8\x07\0\0\0", &counted(diffs)[..], b"\x03\0ab"].concat();
+        [options, &row].concat()
+    }
+
+    #[test]
+    fn a_partial_update_has_the_hash_of_a_whole_one() {
+        let layout = documents();
+        let before = document(WITHOUT_GAP, b"\0ab");
+        let update = |is_partial, after: &[u8]| {
+            let body = [&b"\x03\xff\xff"[..], &before, after].concat();
+            let (rows, untold) = rows_of(&layout, is_partial, &body);
+            assert_eq!((rows.len(), untold.unique_values), (1, 0));
+            (rows[0].after, untold.documents)
+        };
+        let whole = update(false, &document(OF_EIGHT, b"\0ab"));
+        let to_eight = b"\0\x03$.a\x03\x05\x08\0";
+        assert_eq!(update(true, &diffs(b"\x01\x01", to_eight)), whole);
+        let unchanged = update(false, &before);
+        assert_eq!(update(true, &diffs(b"\x01\x01", b"")), unchanged);
+        assert_eq!(update(true, &[b"\x01\0", &before[..]].concat()), unchanged);
+        assert_eq!(update(true, &[b"\0", &before[..]].concat()), unchanged);
+        let (unknown, unfit) = update(true, &diffs(b"\x01\x01", b"\x02\x03$.z"));
+        assert!(matches!(unknown, RowState::Partial { .. }) && unfit == 1);
+        // The image before leaves the document out.
+        let key = [&b"\x03\x01\xff\xfe\x07\0\0\0"[..], &diffs(b"\x01\x01", to_eight)].concat();
+        let (rows, untold) = rows_of(&layout, true, &key);
+        assert!(matches!(rows[0].after, RowState::Partial { .. }) && untold.documents == 0);
+        let unknown = [&b"\x03\xff\xff"[..], &before, &diffs(b"\x03\x01", to_eight)].concat();
+        let event = RowsEvent::open(Bytes(&unknown), Operation::Update, true, &layout);
+        let walked = event.and_then(|e| e.walk(&layout, 0, &mut Scratch::default(), &mut empty()));
+        assert_eq!(walked, Err(RowsError::Options));
+    }
+
     #[test]
     fn no_row_event_panics() {
-        let layouts = [layout(true, &["at"], Some(known())), layout(false, &[], Some(known()))];
+        let plain = layout(false, &[], Some(known()));
+        let layouts = [layout(true, &["at"], Some(known())), plain, documents()];
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         for round in 0..60_000_u64 {
             let mut next = || {
@@ -764,12 +1056,16 @@ mod tests {
                 random
             };
             let mut body: Vec<u8> = (0..next() % 60).map(|_| next() as u8 % 12).collect();
+            let layout = &layouts[(round / 3 % 3) as usize];
             if let Some(count) = body.first_mut() {
-                *count = 4;
+                *count = layout.steps.len() as u8;
             }
             let operation = [Operation::Insert, Operation::Update, Operation::Delete];
-            let layout = &layouts[(round % 2) as usize];
-            let (tx, _) = try_walk(layout, operation[(round % 3) as usize], &body);
+            let operation = operation[(round % 3) as usize];
+            let is_partial = operation == Operation::Update && round % 2 == 0;
+            let mut tx = empty();
+            let event = RowsEvent::open(Bytes(&body), operation, is_partial, layout);
+            let _ = event.map(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx));
             assert!(tx.rows.len() <= body.len() && tx.key_bytes.len() <= body.len() * 8);
         }
     }

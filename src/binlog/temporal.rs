@@ -107,13 +107,20 @@ fn epoch_seconds(seconds: u64, micros: u64) -> Result<String, ValueError> {
 }
 
 /// TIME before 5.6: a signed little endian number of three bytes, in decimal HHMMSS.
-pub(super) fn old_time(bytes: [u8; 3]) -> String {
+///
+/// # Errors
+/// [`ValueError::Malformed`] for what is no time: MariaDB logs times of its own format under the
+/// same type.
+pub(super) fn old_time(bytes: [u8; 3]) -> Result<String, ValueError> {
     let [low, middle, high] = bytes;
     let number = i32::from_le_bytes([0, low, middle, high]) >> 8;
     let decimal = number.unsigned_abs();
     let (hour, minute, second) = (decimal / 10_000, decimal / 100 % 100, decimal % 100);
+    if hour > 838 || minute > 59 || second > 59 {
+        return Err(ValueError::Malformed);
+    }
     let sign = if number < 0 { "-" } else { "" };
-    format!("{sign}{hour:02}:{minute:02}:{second:02}")
+    Ok(format!("{sign}{hour:02}:{minute:02}:{second:02}"))
 }
 
 /// DATETIME before 5.6: a little endian number of eight bytes, in decimal YYYYMMDDHHMMSS.
@@ -121,10 +128,10 @@ pub(super) fn old_datetime(bytes: [u8; 8]) -> Result<String, ValueError> {
     let decimal = u64::from_le_bytes(bytes);
     let (day, time) = (decimal / 1_000_000, decimal % 1_000_000);
     let (year, month, day) = (day / 10_000, day / 100 % 100, day % 100);
-    if year > 9_999 {
+    let (hour, minute, second) = (time / 10_000, time / 100 % 100, time % 100);
+    if year > 9_999 || month > 12 || day > 31 || hour > 23 || minute > 59 || second > 59 {
         return Err(ValueError::Malformed);
     }
-    let (hour, minute, second) = (time / 10_000, time / 100 % 100, time % 100);
     Ok(format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"))
 }
 
@@ -205,12 +212,15 @@ mod tests {
     #[test]
     fn formats_before_5_6() {
         let [low, middle, high, _] = 8_385_959_i32.to_le_bytes();
-        assert_eq!(old_time([low, middle, high]), "838:59:59");
+        assert_eq!(old_time([low, middle, high]).as_deref(), Ok("838:59:59"));
         let [low, middle, high, _] = (-10_203_i32).to_le_bytes();
-        assert_eq!(old_time([low, middle, high]), "-01:02:03");
+        assert_eq!(old_time([low, middle, high]).as_deref(), Ok("-01:02:03"));
+        assert_eq!(old_time([0x00, 0xb6, 0x37]), Err(ValueError::Malformed), "365:10:72");
         let bytes = 20_261_123_180_059_u64.to_le_bytes();
         assert_eq!(old_datetime(bytes).as_deref(), Ok("2026-11-23 18:00:59"));
         assert_eq!(old_datetime([0xff; 8]), Err(ValueError::Malformed));
+        let bytes = 20_261_323_180_059_u64.to_le_bytes();
+        assert_eq!(old_datetime(bytes), Err(ValueError::Malformed), "month 13");
     }
 
     #[test]

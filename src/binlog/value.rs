@@ -184,6 +184,14 @@ pub fn decode_value(kind: &ColumnType, bytes: &[u8]) -> Result<(Value, usize), V
     Ok((value(kind, payload)?, consumed))
 }
 
+/// Decodes a value whose bytes, without a length, are `payload`.
+///
+/// # Errors
+/// As [`decode_value`]; never panics.
+pub(super) fn decode_content(kind: &ColumnType, payload: &[u8]) -> Result<Value, ValueError> {
+    value(kind, payload)
+}
+
 /// Appends the canonical form of the value at the start of `bytes` to `out`; see
 /// [`RowKey`](crate::model::RowKey) for that form.
 ///
@@ -386,7 +394,7 @@ fn value(kind: &ColumnType, payload: &[u8]) -> Result<Value, ValueError> {
             Value::Decimal(decimal::decode(precision, scale, payload)?)
         }
         ColumnType::Date => Value::Time(temporal::date(array(payload)?)),
-        ColumnType::OldTime => Value::Time(temporal::old_time(array(payload)?)),
+        ColumnType::OldTime => Value::Time(temporal::old_time(array(payload)?)?),
         ColumnType::OldDateTime => Value::Time(temporal::old_datetime(array(payload)?)?),
         ColumnType::OldTimestamp => Value::Time(temporal::old_timestamp(array(payload)?)?),
         ColumnType::Time { fraction } => Value::Time(temporal::time(payload, fraction)?),

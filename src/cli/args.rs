@@ -80,7 +80,9 @@ Findings go to stdout, the log to stderr. Served on watch.listen (http://127.0.0
   /          the status page
   /metrics   for Prometheus
   /healthz   200 while the process is alive
-  /readyz    200 when every node is connected and has begun, else 503";
+  /readyz    200 when every node is connected and caught up with, else 503 and why
+
+SIGTERM and SIGINT end it within 5 seconds. SIGHUP reads FILE again.";
 
 const FINDINGS_HELP: &str = "\
 Examples:
@@ -165,6 +167,15 @@ pub(super) struct WatchArgs {
     /// Say more in the log
     #[arg(long, short)]
     pub(super) verbose: bool,
+    /// How the log is written: lines for people, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "live")]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -2,13 +2,13 @@
 
 use super::{
     Colours, Exit,
-    args::{WatchArgs, WatchFormat},
+    args::{LogFormat, WatchArgs, WatchFormat},
     complain,
     live::Live,
 };
 use crate::{
     app::{
-        signals::Signals,
+        signals::{Hangup, Signals},
         watch::{WatchError, WatchSink, watch},
     },
     config::Config,
@@ -52,9 +52,9 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: Colours) -> Exit {
     let result = match args.live {
         true => watch_live(&args.config, config, &runtime, level),
         false => {
-            log_to(io::stderr, colour.stderr, level);
+            log_to(io::stderr, args.log_format, colour.stderr, level);
             let mut printer = Printer { format: args.format, colour: colour.stdout };
-            let signals = Signals::listen(|| {}).map_err(anyhow::Error::from);
+            let signals = Signals::listen(|| {}, Hangup::Reloads).map_err(anyhow::Error::from);
             let watching = async { watch(config, signals?, &mut printer).await };
             runtime.block_on(watching)
         }
@@ -64,7 +64,10 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: Colours) -> Exit {
     match result {
         Ok(()) => Exit::Clean,
         Err(error) => {
-            complain(&error);
+            match args.log_format {
+                LogFormat::Text => complain(&error),
+                LogFormat::Json => tracing::error!("{error}"),
+            }
             match error {
                 WatchError::Usage(_) | WatchError::Listen(..) | WatchError::Store(_) => Exit::Usage,
                 WatchError::Feed(_) | WatchError::Other(_) => Exit::Incomplete,
@@ -73,18 +76,29 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: Colours) -> Exit {
     }
 }
 
-fn log_to<W>(writer: W, colour: bool, level: &str)
+fn log_to<W>(writer: W, format: LogFormat, colour: bool, level: &str)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_writer(writer)
-        .with_ansi(colour)
         .with_target(false)
         .with_env_filter(EnvFilter::new(level))
         // It would say so on standard error, and panic where that is on the same full disk.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text => log.with_ansi(colour).init(),
+        LogFormat::Json => {
+            log.json().flatten_event(true).with_current_span(false).with_span_list(false).init()
+        }
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        // What was put together at run time may hold anything; the place tells enough.
+        let what = panic.payload().downcast_ref::<&'static str>().copied();
+        let place = panic.location().map(ToString::to_string);
+        let (what, place) = (what.unwrap_or("a panic"), place.unwrap_or_default());
+        tracing::error!("{what}, at {place}; please report this");
+    }));
 }
 
 /// Watches with the live view on the terminal; gives the terminal back whatever happens.
@@ -96,8 +110,9 @@ fn watch_live(
 ) -> Result<(), WatchError> {
     let live = Live::new(path);
     let (mut sink, log) = (live.sink(), live.log());
-    log_to(move || log.clone(), false, level);
-    let signals = Signals::listen(|| drop(ratatui::try_restore())).map_err(anyhow::Error::from)?;
+    log_to(move || log.clone(), LogFormat::Text, false, level);
+    let at_once = || drop(ratatui::try_restore());
+    let signals = Signals::listen(at_once, Hangup::Ends).map_err(anyhow::Error::from)?;
     let shown = live.show().map_err(anyhow::Error::from)?;
     let result = runtime.block_on(watch(config, signals, &mut sink));
     shown.end();

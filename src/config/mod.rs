@@ -4,6 +4,7 @@
 //! there, every pattern is a glob, every rule decides. Every message names file, line, key and
 //! what is allowed, and none repeats a secret. `config` depends on `model` only.
 
+mod changes;
 mod cursor;
 mod duration;
 mod error;
@@ -13,6 +14,7 @@ mod ownership;
 mod password;
 mod rows;
 mod schema;
+mod size;
 mod suppress;
 mod tables;
 mod url;
@@ -21,10 +23,11 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use changes::Changes;
 pub use duration::{parse_duration, parse_long_duration};
 pub use error::{ConfigError, ValueError};
 pub use nodes::{NodeConfig, TlsConfig, TlsMode};
-pub use password::{PasswordError, PasswordSource, Secret};
+pub use password::{PasswordError, PasswordSource, Secret, warn_if_exposed};
 pub use schema::{SCHEMA_VERSION, SchemaFile};
 pub use suppress::Suppression;
 pub use tables::table_pattern;

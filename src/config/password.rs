@@ -60,14 +60,24 @@ impl PasswordSource {
         }
     }
 
-    /// Warns of a file that others can read. It is not refused: the secrets that container
-    /// platforms mount are readable by all inside the container.
-    pub fn warn_if_exposed(&self) {
-        if let PasswordSource::File(path) = self
-            && let Ok(file) = File::open(path)
-        {
-            warn_if_exposed(path, &file);
+    /// The file that it is in, if it is in one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            PasswordSource::File(path) => Some(path),
+            PasswordSource::Env(_) | PasswordSource::Given(_) => None,
         }
+    }
+}
+
+/// Warns of a file with a secret that everybody on the machine can read; `what` it is. It is not
+/// refused: the secrets that container platforms mount are readable by all inside the container.
+/// The configuration itself holds no secret, so nobody is warned of it.
+pub fn warn_if_exposed(what: &str, path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o004 != 0 {
+        let (path, mode) = (path.display(), mode & 0o777);
+        tracing::warn!("{what} {path} can be read by every user (mode {mode:03o}); chmod 600");
     }
 }
 
@@ -95,21 +105,6 @@ fn read_file(path: &Path) -> Result<Secret, PasswordError> {
         line => Ok(Secret(line.to_owned())),
     }
 }
-
-#[cfg(unix)]
-fn warn_if_exposed(path: &Path, file: &File) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o004 != 0 {
-        let (path, mode) = (path.display(), mode & 0o777);
-        tracing::warn!(
-            "password file {path} can be read by every user (mode {mode:03o}); chmod 600"
-        );
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_exposed(_: &Path, _: &File) {}
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
 fn read_variable(name: &str) -> Result<Secret, PasswordError> {

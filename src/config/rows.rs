@@ -135,7 +135,8 @@ fn read_value(element: &Cursor<'_>) -> Result<ValuePattern, ConfigError> {
     })
 }
 
-fn show(value: &ValuePattern) -> String {
+/// A value as the file would have it.
+pub(super) fn show(value: &ValuePattern) -> String {
     match value {
         ValuePattern::Int(n) => n.to_string(),
         ValuePattern::Text(text) => format!("{text:?}"),

@@ -23,7 +23,7 @@ fn every_error_reads_as_written_down() {
             wrong += &format!("\n{text}----\n{found}\n==== expected:\n{expected}");
         }
     }
-    assert_eq!(count, 138);
+    assert_eq!(count, 143);
     assert!(wrong.is_empty(), "{wrong}");
 }
 

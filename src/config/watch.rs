@@ -5,18 +5,22 @@ use super::duration::{parse_duration, parse_long_duration};
 use super::error::{ConfigError, ValueError};
 use super::nodes::NodeConfig;
 use super::ownership::Known;
+use super::size::parse_size;
 use crate::model::NODES_MAX;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 12] = [
     "listen",
     "tls",
     "token_file",
     "evidence",
     "store",
     "retention",
+    "findings_max",
+    "findings_per_minute",
     "start",
     "missing_after",
+    "memory",
     "replica_server_id",
 ];
 
@@ -39,10 +43,16 @@ pub struct WatchConfig {
     pub store: Option<PathBuf>,
     /// How long the store keeps findings that are closed; zero: for ever.
     pub retention: Duration,
+    /// How many findings the store keeps: past that the oldest closed ones go; zero: no bound.
+    pub findings_max: u64,
+    /// How many findings are told in full in a minute; zero: no bound.
+    pub findings_per_minute: u64,
     /// Where the first start begins.
     pub start: Start,
     /// How long a copy may take before it is missing; zero turns these findings off.
     pub missing_after: Duration,
+    /// Bytes of what is in flight, at most.
+    pub memory: u64,
     /// The replica server id used for the first node; the next node uses the next.
     pub replica_server_id: u32,
 }
@@ -74,6 +84,16 @@ pub enum Evidence {
     Full,
 }
 
+impl Evidence {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Evidence::Keys => "keys",
+            Evidence::Full => "full",
+        }
+    }
+}
+
 /// Where a first start begins; later starts resume.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Start {
@@ -95,8 +115,11 @@ impl Default for WatchConfig {
             evidence: Evidence::Keys,
             store: None,
             retention: Duration::from_secs(30 * 24 * 60 * 60),
+            findings_max: 1_000_000,
+            findings_per_minute: 20_000,
             start: Start::Now,
             missing_after: Duration::from_secs(300),
+            memory: 1 << 30,
             replica_server_id: 4_294_900_001,
         }
     }
@@ -137,11 +160,20 @@ pub(super) fn read_watch(
     if let Some(retention) = table.get("retention") {
         watch.retention = retention.parsed("a duration, such as \"30d\"", parse_long_duration)?;
     }
+    if let Some(most) = table.get("findings_max") {
+        watch.findings_max = most.integer(0, COUNT_MAX, "a number of findings")?;
+    }
+    if let Some(most) = table.get("findings_per_minute") {
+        watch.findings_per_minute = most.integer(0, COUNT_MAX, "a number of findings")?;
+    }
     if let Some(start) = table.get("start") {
         watch.start = read_start(&start, nodes)?;
     }
     if let Some(after) = table.get("missing_after") {
         watch.missing_after = after.parsed("a duration, such as \"5m\"", parse_duration)?;
+    }
+    if let Some(memory) = table.get("memory") {
+        watch.memory = memory.parsed("a size, such as \"1GiB\"", parse_memory)?;
     }
     watch.replica_server_id = read_replica_server_id(&table, nodes)?;
     Ok(watch)
@@ -157,6 +189,22 @@ fn read_tls(cursor: &Cursor<'_>) -> Result<ListenTls, ConfigError> {
         Ok(table.need(name, example)?.words("a path to a PEM file")?.into())
     };
     Ok(ListenTls::Files { certificate: path("cert")?, key: path("key")? })
+}
+
+const COUNT_MAX: u64 = 1_000_000_000;
+
+/// Less than this would be reached on a quiet day.
+const MEMORY_MIN: u64 = 16 << 20;
+
+fn parse_memory(text: &str) -> Result<u64, ValueError> {
+    let memory = parse_size(text)?;
+    match memory >= MEMORY_MIN && usize::try_from(memory).is_ok() {
+        true => Ok(memory),
+        false => {
+            let problem = format!("{text:?} is not enough, or more than there can be");
+            Err(ValueError::new(problem, "16MiB is the least; leave it out for 1GiB"))
+        }
+    }
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, ValueError> {

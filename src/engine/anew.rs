@@ -6,7 +6,7 @@
 //! none is ever taken for the other; what is lost by that is what the node writes under old
 //! numbers, and a blind spot says so.
 
-use super::{Report, Verifier};
+use super::{Ownership, Report, Verifier};
 use crate::model::{BlindSpotReason, CommitTime, Gtid, GtidSet, NodeIndex};
 
 impl Verifier {
@@ -19,8 +19,9 @@ impl Verifier {
         }
         let tally = std::mem::take(&mut self.tally);
         self.finish(out);
-        let (ownership, settings) = (self.ownership.clone(), self.settings.clone());
-        let mut fresh = Verifier::new(self.nodes.clone(), ownership, settings);
+        let settings = self.settings.clone();
+        let mut fresh = Verifier::new(self.nodes.clone(), Ownership::default(), settings);
+        fresh.rules = std::mem::take(&mut self.rules);
         for (fresh, old) in fresh.streams.iter_mut().zip(&self.streams) {
             fresh.copies_are_logged = old.copies_are_logged;
         }

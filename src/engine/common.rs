@@ -65,6 +65,12 @@ pub(super) struct Common {
     pub(super) tables: Box<[(Arc<Table>, Wrote)]>,
 }
 
+impl Common {
+    fn bytes(&self) -> usize {
+        size_of::<Common>() + self.tables.len() * size_of::<(Arc<Table>, Wrote)>()
+    }
+}
+
 /// All that are in use.
 #[derive(Default, Deserialize)]
 #[serde(from = "Vec<Shared<Arc<Common>>>")]
@@ -72,6 +78,8 @@ pub(super) struct Commons {
     known: HashTable<Arc<Common>>,
     /// At this number, what nobody uses is thrown away.
     full_at: usize,
+    /// Bytes of what is known.
+    bytes: usize,
     wrote: Vec<Wrote>,
 }
 
@@ -85,6 +93,7 @@ impl From<Vec<Shared<Arc<Common>>>> for Commons {
     fn from(known: Vec<Shared<Arc<Common>>>) -> Self {
         let mut commons = Commons { full_at: known.len(), ..Commons::default() };
         for Shared(common) in known {
+            commons.bytes += common.bytes();
             commons.known.insert_unique(hash_of(&common), common, hash_of);
         }
         commons
@@ -124,11 +133,18 @@ impl Commons {
         });
         if self.known.len() >= self.full_at {
             self.known.retain(|common| Arc::strong_count(common) > 1);
+            self.bytes = self.known.iter().map(|common| common.bytes()).sum();
             self.known.shrink_to(2 * self.known.len(), hash_of);
             self.full_at = (2 * self.known.len()).max(64);
         }
+        self.bytes += common.bytes();
         self.known.insert_unique(hash, common.clone(), hash_of);
         common
+    }
+
+    /// Bytes held, the tables' own not counted: readers keep them.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes + self.known.allocation_size()
     }
 
     /// Those that open transactions have, in no order that means anything.

@@ -106,7 +106,8 @@ impl Verifier {
         }
         let touches: Vec<TouchView> =
             self.open.touches_of(id).filter(|touch| touch.unique == 0).collect();
-        let left_out = places.iter().any(|(_, place)| *place != Place::BASELINE);
+        let left_out =
+            places.iter().any(|(_, place)| *place != Place::BASELINE && !place.is_hidden());
         let before_start: Vec<NodeIndex> = places.iter().map(|(node, _)| *node).collect();
         for touch in touches {
             let others = self.nodes.indices().filter(|node| *node != seen.origin);
@@ -128,6 +129,9 @@ impl Verifier {
                 self.enter_touch(id, &touch);
             }
         }
+        if places.iter().any(|(_, place)| place.is_hidden()) {
+            self.disturb_touches(id);
+        }
         self.enter_extra(seen, id);
     }
 
@@ -138,7 +142,8 @@ impl Verifier {
         let (key, gtid) = (touch.key, write.gtid);
         for (at, step) in write.steps.iter_mut().enumerate() {
             let open = self.open.get(id);
-            if let Some(place) = open.places[at].filter(|place| !touch.settled && place.at > 0) {
+            let shows_rows = |place: &Place| place.at > 0 && !place.is_hidden();
+            if let Some(place) = open.places[at].filter(|p| !touch.settled && shows_rows(p)) {
                 // What an early copy did to the row is in the entry already, if it did anything.
                 *step = Some(Step {
                     position: position(&place, open),
@@ -170,7 +175,7 @@ impl Verifier {
         let step = |at: usize| {
             let own = at == open.origin.at();
             let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] }?;
-            let (coordinates, assumed) = (open.coordinates(at), place.at == 0);
+            let (coordinates, assumed) = (open.coordinates(at), place.at == 0 || place.is_hidden());
             let skipped = place.is_skipped();
             let change = Some(change).filter(|_| !skipped);
             Some(Step { position: position(&place, open), change, coordinates, skipped, assumed })
@@ -190,17 +195,18 @@ impl Verifier {
         if self.ledger.contains(key) {
             return;
         }
-        if self.ledger.len() >= self.settings.ledger_rows_max {
-            self.ledger_overflow += 1;
+        if self.ledger_is_full() {
+            (self.ledger_overflow, self.overflowing) = (self.ledger_overflow + 1, true);
             return;
         }
         let mut entry = Entry::new(row, self.streams.len());
-        entry.disturbed = self.ledger_overflow > 0;
+        entry.disturbed = self.overflowing;
         for node in self.nodes.indices() {
             let mut touches: Vec<TouchView> = self.open.touches_on(key, node).collect();
             touches.reverse();
             for touch in touches.iter().filter(|touch| Some(touch.owner) != except) {
                 entry.spelled(touch.spelling);
+                entry.disturbed |= self.open.get(touch.owner).places.some_hidden();
                 entry.write(self.write_of(touch.owner, touch));
             }
         }
@@ -349,7 +355,7 @@ impl Verifier {
         let step = |at: usize| {
             let own = at == origin;
             let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] }?;
-            let assumed = own && by_statement || place.at == 0;
+            let assumed = own && by_statement || place.at == 0 || place.is_hidden();
             Some(Step {
                 position: position(&place, open),
                 change: assumed.then_some(change),
@@ -403,8 +409,8 @@ impl Verifier {
         let before_start = self.streams[seen.origin.at()].baseline.contains(&seen.gtid);
         let own = &self.streams[seen.origin.at()].own;
         let is_read = own.get(&seen.source).is_some_and(|highest| seen.gtid.sequence <= *highest);
-        if seen.origin == seen.node || is_read && !before_start {
-            // Injected by an operator, or its original was let go.
+        if seen.origin == seen.node || is_read && !before_start || tx.hides_rows() {
+            // Injected by an operator, or its original was let go, or it may have left anything.
             return;
         }
         for (key, copy) in net_changes(tx) {
@@ -433,7 +439,9 @@ impl Verifier {
                 }
             }
             let in_gap = self.gap_of(seen.origin, &seen.gtid).is_some();
-            let Some(entry) = self.ledger.get_mut(key) else { return };
+            let Some(entry) = self.ledger.get_mut(key) else {
+                return self.forget_copy(&seen.gtid);
+            };
             entry.disturbed |= in_gap;
             entry.spelled(copy.key.spelling);
             let write = entry.write(Write {

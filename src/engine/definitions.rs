@@ -403,6 +403,15 @@ impl Definitions {
         }
     }
 
+    /// Bytes held for open originals with statements; the tables that were named are not counted.
+    pub(super) fn bytes(&self) -> usize {
+        // In trees whose nodes stand half full; lists of tables are short.
+        let uses = (self.defining.len() + self.writing.len()) * size_of::<(Stand, Use)>();
+        let lists = self.by_transaction.len() * (size_of::<(OpenId, Box<[TableNumber]>)>() + 8);
+        let told = self.told.len() * size_of::<((OpenId, TableNumber, NodeIndex), Told)>();
+        2 * (uses + lists + told)
+    }
+
     /// Number of entries held.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

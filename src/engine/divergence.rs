@@ -17,15 +17,22 @@ impl Verifier {
     pub(super) fn forget_rows(&mut self, id: OpenId, out: &mut Vec<Report>) {
         let keys: Vec<u128> = self.open.touches_of(id).map(|touch| touch.key).collect();
         for key in keys {
-            let Some(entry) = self.ledger.remove(key) else { continue };
-            for (conflict, _) in entry.conflicts {
-                self.pending.decide(conflict, Outcome::Unknown, out);
-            }
-            if let Some(finding) = entry.open.filter(|_| entry.told) {
-                let finding = Finding { settled: true, certainty: Certainty::Possible, ..*finding };
-                out.push(Report { finding, news: true, first: false });
-            }
+            self.forget_row(key, out);
         }
+    }
+
+    /// The rows that differ now, of those that are told by themselves, by the hashes of their keys.
+    pub fn rows_that_differ(&mut self) -> Vec<u128> {
+        let open = self.ledger.iter_mut().filter(|(_, entry)| entry.open.is_some() && entry.told);
+        let mut keys: Vec<u128> = open.map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// The divergence of a row as it stands now, if it differs.
+    pub fn open_divergence(&mut self, key: u128) -> Option<Finding> {
+        let entry = self.ledger.get_mut(key)?;
+        entry.open.as_deref().filter(|_| entry.told).cloned()
     }
 
     /// Ties a conflict to its row: at the next meeting point it is known what became of it.
@@ -79,8 +86,9 @@ impl Verifier {
                     Next::Meets(meeting) => self.judge_meeting(key, &meeting, &mut groups, out),
                 }
             }
-            if self.ledger.get_mut(key).is_some_and(|entry| entry.is_done()) {
-                self.ledger.remove(key);
+            match self.ledger.get_mut(key).is_some_and(|entry| entry.is_done()) {
+                true => drop(self.ledger.remove(key)),
+                false => self.ledger.weigh(key),
             }
         }
         for (key, more) in groups.hand_out(out) {
@@ -272,13 +280,7 @@ impl Verifier {
                 out.push(Report { finding, news: false, first: false });
             }
         }
-        if self.ledger_overflow > 0 {
-            let detail = "rows that the masters may differ on, past the number that is followed";
-            let (node, reason) = (NodeIndex(0), BlindSpotReason::BoundReached);
-            let when = self.newest[0].unwrap_or_default();
-            let count = self.ledger_overflow;
-            self.blind(node, reason, None, detail.to_owned(), count, when, out);
-        }
+        self.tell_overflow(out);
     }
 }
 

@@ -119,8 +119,8 @@ impl Verifier {
         }
     }
 
-    /// In which order a gap's transactions wrote a row is not known.
-    fn disturb_touches(&mut self, id: OpenId) {
+    /// In which order a stream has the writes of a transaction that it does not show is not known.
+    pub(super) fn disturb_touches(&mut self, id: OpenId) {
         let keys: Vec<u128> = self.open.touches_of(id).map(|touch| touch.key).collect();
         for key in keys {
             if let Some(entry) = self.ledger.get_mut(key) {

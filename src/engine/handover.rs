@@ -100,6 +100,18 @@ impl RecentCopies {
         (self.window_micros, self.limit) = (window_micros, limit);
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.touched.capacity() * size_of::<Touched>()
+            + self.copies.capacity() * size_of::<RecentCopy>()
+            + self.newest.allocation_size()
+    }
+
+    /// Bytes of one key that is remembered, at most: its copy wrote no other, and all tables have
+    /// just grown.
+    pub(super) const KEY_BYTES: usize =
+        2 * (size_of::<Touched>() + size_of::<RecentCopy>() + 2 * size_of::<u64>());
+
     /// False when both windows are off and nothing needs to be remembered.
     pub(super) fn is_on(&self) -> bool {
         self.window_micros > 0

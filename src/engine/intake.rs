@@ -10,8 +10,7 @@ use super::{
     tally::TallyKey,
 };
 use crate::model::{
-    BlindSpotReason, CommitTime, Coordinates, Finding, FindingKind, NodeIndex, Severity,
-    Transaction,
+    BlindSpotReason, Coordinates, Finding, FindingKind, NodeIndex, Severity, Transaction,
 };
 
 impl Verifier {
@@ -140,9 +139,14 @@ impl Verifier {
             let unplaced = |id: &OpenId| self.open.get(*id).places[node.at()].is_none();
             passed.extend(open.range(last + 1..passed_below).filter(unplaced));
         }
-        let waits = found.is_none() && self.may_be_read_later(seen, tx);
+        // Nobody asks any more for the copy of an original that was let go.
+        let was_let_go = self.let_go.get(&source).is_some_and(|last| gtid.sequence <= *last);
+        let waits = found.is_none() && !was_let_go && self.may_be_read_later(seen, tx);
         let (is_empty, injected) = (tx.is_empty(), seen.origin == node);
-        let copy = EarlyCopy { ordinal, coordinates: coordinates.clone(), is_empty, injected };
+        let hides_rows = tx.hides_rows();
+        let coordinates_of_it = coordinates.clone();
+        let copy =
+            EarlyCopy { ordinal, coordinates: coordinates_of_it, is_empty, injected, hides_rows };
         let log = self.streams[node.at()].shown.entry(source).or_default();
         log.show(gtid.sequence, copy, waits);
         for id in passed {
@@ -228,7 +232,7 @@ impl Verifier {
         }
     }
 
-    fn close(&mut self, id: OpenId, out: &mut Vec<Report>) {
+    pub(super) fn close(&mut self, id: OpenId, out: &mut Vec<Report>) {
         if !self.ledger.extra.is_empty() {
             self.ledger.extra.remove(&self.open.get(id).gtid);
         }
@@ -244,7 +248,7 @@ impl Verifier {
     }
 
     /// The open transaction that was committed first, as far as the order of the sources tells.
-    fn oldest(&self) -> Option<OpenId> {
+    pub(super) fn oldest(&self) -> Option<OpenId> {
         let first = self.by_sequence.values().filter_map(|open| open.first());
         first.min_by_key(|id| {
             let open = self.open.get(*id);
@@ -258,33 +262,6 @@ impl Verifier {
             self.open.ids().filter(|id| self.open.get(*id).origin == node).collect();
         for id in held {
             self.close_if_shown(id, out);
-        }
-    }
-
-    /// Keeps the number of open keys within its bound, by letting the oldest go.
-    pub(super) fn keep_bound(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
-        let mut let_go = 0;
-        while self.open.touches_len() > self.settings.open_keys_max
-            && let Some(oldest) = self.oldest()
-        {
-            let_go += self.open.touches_of(oldest).count() as u64;
-            self.forget_rows(oldest, out);
-            self.close(oldest, out);
-        }
-        let mut settled = 0;
-        while self.pending.keep_bound(out) {
-            settled += 1;
-        }
-        if settled > 0 {
-            let detail = "findings settled before all streams have shown their transactions: their \
-                          outcome and coordinates stay as they were";
-            let reason = BlindSpotReason::BoundReached;
-            self.blind_lightly(node, reason, None, detail, settled, when, out);
-        }
-        if let_go > 0 {
-            let detail = "keys of transactions not yet shown by all streams: \
-                          conflicts with the oldest are no longer looked for";
-            self.blind(node, BlindSpotReason::BoundReached, None, detail.into(), let_go, when, out);
         }
     }
 
@@ -328,7 +305,8 @@ impl Verifier {
                 );
             }
             let (coordinates, is_empty) = (tx.coordinates.clone(), tx.is_empty());
-            let copy = EarlyCopy { ordinal, coordinates, is_empty, injected: false };
+            let (injected, hides_rows) = (false, tx.hides_rows());
+            let copy = EarlyCopy { ordinal, coordinates, is_empty, injected, hides_rows };
             log.show(gtid.sequence, copy, false);
         }
         let source = tx.gtid.map_or("no GTID".to_owned(), |gtid| gtid.source.to_string());

@@ -16,6 +16,8 @@ pub(super) struct KeyBytes {
     free: Vec<usize>,
     /// The chunk that is being filled.
     filling: usize,
+    /// Chunks that are allocated.
+    allocated: usize,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -53,6 +55,7 @@ impl KeyBytes {
             Some(next)
         })?;
         self.chunks[next].bytes.reserve_exact(CHUNK);
+        self.allocated += 1;
         Some(next)
     }
 
@@ -61,6 +64,13 @@ impl KeyBytes {
         let start = address as usize * UNIT;
         let chunk = self.chunks.get(start / CHUNK).map_or(&[][..], |chunk| &chunk.bytes);
         chunk.get(start % CHUNK..start % CHUNK + usize::from(length)).unwrap_or_default()
+    }
+
+    /// Bytes of the chunks.
+    pub(super) fn bytes(&self) -> usize {
+        let places =
+            self.chunks.capacity() * size_of::<Chunk>() + self.free.capacity() * size_of::<usize>();
+        self.allocated * CHUNK + places
     }
 
     /// Lets a key's bytes go.
@@ -75,6 +85,7 @@ impl KeyBytes {
             chunk.bytes.clear();
         } else if chunk.keys == 0 {
             chunk.bytes = Vec::new();
+            self.allocated -= 1;
             self.free.push(at);
         }
     }

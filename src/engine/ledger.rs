@@ -12,7 +12,7 @@
 //! left of the row is compared: there, and only there, do they have to agree. Which places these
 //! are depends on the order within each stream alone, never on how the streams are interleaved.
 
-use super::state::PackedState;
+use super::{held::heap_of, state::PackedState};
 use crate::model::{
     CommitTime, Coordinates, Finding, Gtid, LastWrite, NodeIndex, RowKey, TransactionRef,
 };
@@ -128,12 +128,15 @@ pub(super) struct Entry {
     spelling: Option<u16>,
     /// It was spelled otherwise, too: this may be two rows.
     may_be_two: bool,
+    /// Bytes, when it was weighed last.
+    #[serde(skip)]
+    bytes: usize,
 }
 
 /// Rows that need watching, by the hash of their key.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Ledger {
-    entries: HashMap<u128, Entry>,
+    entries: HashMap<u128, Box<Entry>>,
     /// Entries that may have come to a meeting point.
     pub(super) touched: Vec<u128>,
     /// Entries whose next meeting point lies past what a stream has made sure of.
@@ -143,6 +146,9 @@ pub(super) struct Ledger {
     pub(super) extra: HashMap<Gtid, Vec<u128>>,
     /// Per stream, how far it had made sure when these were last looked at.
     pub(super) sure: Vec<Position>,
+    /// Bytes of the entries.
+    #[serde(skip)]
+    bytes: usize,
 }
 
 impl Ledger {
@@ -159,20 +165,55 @@ impl Ledger {
     }
 
     pub(super) fn get_mut(&mut self, key: u128) -> Option<&mut Entry> {
-        self.entries.get_mut(&key)
+        self.entries.get_mut(&key).map(|entry| &mut **entry)
     }
 
     pub(super) fn insert(&mut self, key: u128, entry: Entry) -> &mut Entry {
-        self.entries.entry(key).insert(entry).into_mut()
+        self.entries.entry(key).insert(Box::new(entry)).into_mut()
     }
 
     pub(super) fn remove(&mut self, key: u128) -> Option<Entry> {
         self.deferred.remove(&key);
-        self.entries.remove(&key)
+        let gone = self.entries.remove(&key)?;
+        self.bytes -= gone.bytes;
+        if self.entries.capacity() > 1024.max(4 * self.entries.len()) {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+        Some(*gone)
+    }
+
+    /// Weighs an entry that may have grown.
+    pub(super) fn weigh(&mut self, key: u128) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            self.bytes -= std::mem::replace(&mut entry.bytes, 0);
+            entry.bytes = entry.heap();
+            self.bytes += entry.bytes;
+        }
+    }
+
+    /// Weighs all entries: they were read from a memory.
+    pub(super) fn weigh_all(&mut self) {
+        self.bytes = 0;
+        for entry in self.entries.values_mut() {
+            entry.bytes = entry.heap();
+            self.bytes += entry.bytes;
+        }
+    }
+
+    /// Bytes held: those of entries that were just made, or have just grown, are counted when they
+    /// are judged.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+            + self.entries.len() * size_of::<Entry>()
+            + self.entries.allocation_size()
+            + self.touched.capacity() * size_of::<u128>()
+            + self.deferred.len() * DEFERRED_BYTES
+            + self.extra.allocation_size()
+            + self.extra.len() * EXTRA_BYTES
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&u128, &mut Entry)> {
-        self.entries.iter_mut()
+        self.entries.iter_mut().map(|(key, entry)| (key, &mut **entry))
     }
 
     pub(super) fn keys(&self) -> Vec<u128> {
@@ -181,6 +222,12 @@ impl Ledger {
         keys
     }
 }
+
+/// A key's share of a tree whose nodes stand half full.
+const DEFERRED_BYTES: usize = 2 * size_of::<u128>();
+
+/// Bytes of a list of keys that has one: a list begins with room for four.
+const EXTRA_BYTES: usize = 4 * size_of::<u128>();
 
 /// What the ledger has to know of the streams.
 pub(super) struct Streams {
@@ -211,7 +258,20 @@ impl Entry {
             disturbed: false,
             spelling: None,
             may_be_two: false,
+            bytes: 0,
         }
+    }
+
+    /// Bytes beside the entry itself.
+    fn heap(&self) -> usize {
+        let steps = self.writes.iter().map(|write| write.steps.capacity());
+        let open = self.open.as_deref().map_or(0, |f| size_of::<Finding>() + heap_of(f));
+        self.row.bytes.len()
+            + self.sides.capacity() * size_of::<Option<Side>>()
+            + self.writes.capacity() * size_of::<Write>()
+            + steps.sum::<usize>() * size_of::<Option<Step>>()
+            + self.conflicts.capacity() * size_of::<(u64, [Gtid; 2])>()
+            + open
     }
 
     /// Notes how the key is spelled in a write.

@@ -4,7 +4,7 @@
 //! there, and the same transactions give the same findings, since nothing but the streams and the
 //! memory decides them. So the memory is whole. Rules and limits are not part of it.
 
-use super::{Ownership, Report, Settings, Verifier};
+use super::{Ownership, Report, Settings, Verifier, rules::Rules};
 use crate::model::{BlindSpotReason, CommitTime, NodeIndex, Nodes, shared};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -63,11 +63,11 @@ impl Verifier {
         if remembered != names(&nodes) {
             return Err(OtherNodes(remembered));
         }
-        let mut verifier = Verifier { nodes, ownership, settings, ..memory.0 };
-        let (window, limit) = verifier.settings.recent();
-        for stream in &mut verifier.streams {
-            stream.recent.set_limits(window, limit);
-        }
+        let rules = Rules::of_all(&nodes, ownership);
+        let mut verifier = Verifier { nodes, rules, ..memory.0 };
+        verifier.set_settings(settings);
+        verifier.ledger.weigh_all();
+        verifier.count_held();
         Ok(verifier)
     }
 }

@@ -1,14 +1,16 @@
 //! Copies that a stream has not shown in time.
 //!
 //! Whether a stream is late is judged by the time up to which it is known to have been read: what
-//! its server had logged by then, it has shown. No wait is long by any other clock.
+//! its server had logged by then, it has shown. A scan has commit times for that. A watch goes by
+//! how long it has waited itself, so that no clock that jumps, a server's or its own, makes a copy
+//! late.
 
-use super::{Report, Verifier, blank, id::IdHasher, open::OpenId, shown::DISORDER_MAX};
+use super::{Report, Settings, Verifier, blank, id::IdHasher, open::OpenId, shown::DISORDER_MAX};
 use crate::model::{
     Certainty, CommitTime, Coordinates, Finding, FindingKind, Healed, NodeIndex, Severity, State,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Originals of a source that a stream has not shown in time, by both.
 #[derive(Default, Serialize, Deserialize)]
@@ -23,49 +25,99 @@ struct Late {
     told: Option<(Box<Finding>, OpenId)>,
     /// Originals of this number and lower ones are counted.
     counted: Option<u64>,
-    /// The time up to which the stream was judged last.
+    /// The time up to which the stream was judged last. It means nothing after a restart.
+    #[serde(skip, default = "long_ago")]
     judged: i64,
     /// The next finding is told at this time or later.
+    #[serde(skip, default = "long_ago")]
     quiet_until: i64,
+}
+
+fn long_ago() -> i64 {
+    i64::MIN
+}
+
+/// Which originals have been waited for long enough.
+enum Due {
+    /// Those committed before this.
+    Committed(i64),
+    /// Those of up to these numbers, by source.
+    Observed(BTreeMap<usize, u64>),
+}
+
+impl Due {
+    fn has(&self, source: usize, sequence: u64, committed_at: CommitTime) -> bool {
+        match self {
+            Due::Committed(limit) => committed_at.micros < *limit,
+            Due::Observed(highest) => highest.get(&source).is_some_and(|most| sequence <= *most),
+        }
+    }
 }
 
 impl Default for Late {
     fn default() -> Self {
-        let (judged, quiet_until) = (i64::MIN, i64::MIN);
-        Late { from: 0, told: None, counted: None, judged, quiet_until }
+        Late { from: 0, told: None, counted: None, judged: long_ago(), quiet_until: long_ago() }
     }
 }
 
 impl Verifier {
-    /// Looks for originals that a node's stream has not shown within `missing_after`.
+    /// Looks for originals that a node's stream has not shown within `missing_after`, by their
+    /// commit times.
+    ///
+    /// # Input
+    /// `now`: what the node's server had logged by then has been observed.
+    pub fn advance(&mut self, node: NodeIndex, now: CommitTime, out: &mut Vec<Report>) {
+        let limit = now.micros.saturating_sub(self.settings.missing_after_micros);
+        self.look_for_late(node, now.micros, &Due::Committed(limit), out);
+    }
+
+    /// Notes what has been observed by now, for [`Verifier::advance_waiting`].
+    ///
+    /// # Input
+    /// `now`: by a clock that does not jump, from any moment on; the same for all calls.
+    pub fn note_waiting(&mut self, now: Duration) {
+        let highest = self.by_sequence.iter().map(|(source, open)| (*source, open.last_number()));
+        self.waited.note(now, missing_after(&self.settings), highest);
+    }
+
+    /// Looks for originals that a node's stream has not shown, though they were observed
+    /// `missing_after` ago; up to an eighth of that later.
     ///
     /// It looks at the oldest original of each source that the stream has not shown, and counts
     /// each of those after it once: cheap enough to be asked for every second.
     ///
     /// # Input
-    /// `now`: what the node's server had logged by then has been observed.
-    pub fn advance(&mut self, node: NodeIndex, now: CommitTime, out: &mut Vec<Report>) {
+    /// `until`: what the node's server had logged by then has been observed.
+    pub fn advance_waiting(&mut self, node: NodeIndex, until: Duration, out: &mut Vec<Report>) {
+        let Some(highest) = self.waited.before(until, missing_after(&self.settings)) else {
+            return;
+        };
+        let due = Due::Observed(highest.clone());
+        let until = i64::try_from(until.as_micros()).unwrap_or(i64::MAX);
+        self.look_for_late(node, until, &due, out);
+    }
+
+    fn look_for_late(&mut self, node: NodeIndex, until: i64, due: &Due, out: &mut Vec<Report>) {
         let stream = &self.streams[node.at()];
-        let after = self.settings.missing_after_micros;
-        if after == 0 || !stream.begun || !stream.copies_are_logged {
+        let is_off = self.settings.missing_after_micros == 0;
+        if is_off || !stream.begun || !stream.copies_are_logged {
             return;
         }
         let sources: Vec<usize> = self.by_sequence.keys().copied().collect();
-        let limit = now.micros.saturating_sub(after);
         for source in sources {
             let mut late = self.overdue.0.remove(&(node, source)).unwrap_or_default();
-            late.judged = late.judged.max(now.micros);
-            self.judge_late(node, source, limit, &mut late, out);
+            late.judged = late.judged.max(until);
+            self.judge_late(node, source, due, &mut late, out);
             self.overdue.0.insert((node, source), late);
         }
     }
 
-    /// Judges one source in one stream: what was committed before `limit` should be there.
+    /// Judges one source in one stream: what is due should be there.
     fn judge_late(
         &self,
         node: NodeIndex,
         source: usize,
-        limit: i64,
+        due: &Due,
         late: &mut Late,
         out: &mut Vec<Report>,
     ) {
@@ -91,7 +143,7 @@ impl Verifier {
         // Appliers without commit order show numbers above one that is still to come.
         late.from = reached.map_or(late.from, |id| number(id).saturating_sub(DISORDER_MAX));
         let Some(id) = oldest else { return };
-        let is_due = self.open.get(id).committed_at.micros < limit;
+        let is_due = due.has(source, number(id), self.open.get(id).committed_at);
         let first = late.told.is_none() && is_due && late.judged >= late.quiet_until;
         if first {
             late.told = Some((Box::new(self.late_finding(node, id)), id));
@@ -101,7 +153,7 @@ impl Verifier {
         let from = late.counted.map_or(number(id), |counted| counted + 1);
         for id in open.range(from..u64::MAX) {
             let (at, committed_at) = (number(id), self.open.get(id).committed_at);
-            if committed_at.micros >= limit {
+            if !due.has(source, at, committed_at) {
                 break;
             }
             late.counted = Some(at);
@@ -208,4 +260,8 @@ fn duration(micros: i64) -> String {
         (0, _) => format!("{minutes}m{seconds}s"),
         _ => format!("{hours}h{minutes}m{seconds}s"),
     }
+}
+
+fn missing_after(settings: &Settings) -> Duration {
+    Duration::from_micros(settings.missing_after_micros.unsigned_abs())
 }

@@ -35,6 +35,7 @@ mod definitions;
 mod divergence;
 mod gap;
 mod handover;
+mod held;
 mod id;
 mod intake;
 mod judge;
@@ -47,6 +48,7 @@ mod ownership;
 mod pending;
 mod pool;
 mod rows;
+mod rules;
 mod sequences;
 mod shown;
 mod state;
@@ -55,6 +57,7 @@ mod stream;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod waited;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
 pub use memory::{Memory, OtherNodes, Remembered};
@@ -62,19 +65,22 @@ pub use ownership::Ownership;
 
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet, GtidSource,
-    NodeIndex, Nodes, Operation, Severity, Statement, TableId, Transaction, TransactionRef,
+    NodeIndex, Nodes, Operation, Severity, Statement, Transaction, TransactionRef,
 };
 use definitions::Definitions;
 use handover::RecentCopies;
+use held::Held;
 use ledger::Ledger;
 use missing::Overdue;
 use open::{OpenId, OpenTable};
 use pending::Pending;
+use rules::Rules;
 use sequences::Sequences;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{Sources, Stream};
 use tally::{Tally, TallyKey};
+use waited::Waited;
 
 /// Limits and windows of a [`Verifier`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,8 +91,10 @@ pub struct Settings {
     pub near_conflict_window_micros: i64,
     /// Rows of a group that are told one by one.
     pub group_limit: u64,
-    /// Keys of open transactions held at most; past that the oldest transaction is let go.
-    pub open_keys_max: usize,
+    /// Bytes held at most, with those of which [`Verifier::others_hold`] tells; past that the
+    /// oldest transaction is let go. Findings that wait, rows that are followed and copies have
+    /// shares of it.
+    pub memory_bytes: usize,
     /// Keys of recent copies remembered per stream at most, for handovers.
     pub recent_keys_max: usize,
     /// Rows that the masters may differ on, followed at most.
@@ -101,7 +109,7 @@ impl Default for Settings {
             shared_key_window_micros: 600_000_000,
             near_conflict_window_micros: 1_000_000,
             group_limit: 1_000,
-            open_keys_max: 20_000_000,
+            memory_bytes: 2 << 30,
             recent_keys_max: 200_000,
             ledger_rows_max: 1_000_000,
             missing_after_micros: 300_000_000,
@@ -111,9 +119,11 @@ impl Default for Settings {
 
 impl Settings {
     /// Window in microseconds and number of the keys of recent copies.
-    fn recent(&self) -> (i64, usize) {
+    fn recent(&self, nodes: &Nodes) -> (i64, usize) {
         let window = self.shared_key_window_micros.max(self.near_conflict_window_micros);
-        (window, self.recent_keys_max)
+        let room = self.recent_bytes_max() / RecentCopies::KEY_BYTES / nodes.len().max(1);
+        // One alone would make room for itself.
+        (window, self.recent_keys_max.min(room).max(2))
     }
 }
 
@@ -134,8 +144,9 @@ pub struct Report {
 #[derive(Serialize, Deserialize)]
 pub struct Verifier {
     nodes: Nodes,
+    /// By node.
     #[serde(skip)]
-    ownership: Ownership,
+    rules: Vec<Rules>,
     #[serde(skip)]
     settings: Settings,
     streams: Vec<Stream>,
@@ -150,25 +161,24 @@ pub struct Verifier {
     doubts: BTreeMap<(NodeIndex, usize), Vec<u64>>,
     definitions: Definitions,
     tally: Tally,
-    #[serde(skip)]
-    rules_by_table: BTreeMap<TableId, TableRule>,
     coverage: Coverage,
     /// Per node: commit time of its newest original.
     newest: Vec<Option<CommitTime>>,
     open_by_origin: Vec<usize>,
     ledger: Ledger,
-    /// Rows that the ledger had no room for.
+    /// Rows that the ledger had no room for, and that have not been told.
     ledger_overflow: u64,
+    /// It has none, or has forgotten rows, of what is still in flight.
+    overflowing: bool,
     /// Missing copies told already.
     missing_told: BTreeSet<FindingId>,
     overdue: Overdue,
-}
-
-/// What the engine remembers of a table.
-#[derive(Clone)]
-struct TableRule {
-    name: std::sync::Arc<str>,
-    rule: Option<usize>,
+    /// Per source: the highest number that was let go before all streams had shown it.
+    let_go: BTreeMap<usize, u64>,
+    #[serde(skip)]
+    held: Held,
+    #[serde(skip)]
+    waited: Waited,
 }
 
 /// A transaction of a known node, where it was observed.
@@ -187,7 +197,7 @@ impl Verifier {
     /// # Input
     /// Names and server ids checked by the configuration.
     pub fn new(nodes: Nodes, ownership: Ownership, settings: Settings) -> Self {
-        let (window, limit) = settings.recent();
+        let (window, limit) = settings.recent(&nodes);
         let streams = nodes.indices().map(|_| Stream::new(RecentCopies::new(window, limit)));
         let coverage = Coverage {
             streams: vec![StreamCoverage::default(); nodes.len()],
@@ -198,8 +208,8 @@ impl Verifier {
             streams: streams.collect(),
             newest: vec![None; nodes.len()],
             open_by_origin: vec![0; nodes.len()],
+            rules: Rules::of_all(&nodes, ownership),
             nodes,
-            ownership,
             settings,
             sources: Sources::default(),
             open: OpenTable::default(),
@@ -209,12 +219,15 @@ impl Verifier {
             doubts: BTreeMap::new(),
             definitions: Definitions::default(),
             tally: Tally::default(),
-            rules_by_table: BTreeMap::new(),
             coverage,
             ledger: Ledger::default(),
             ledger_overflow: 0,
+            overflowing: false,
             missing_told: BTreeSet::new(),
             overdue: Overdue::default(),
+            let_go: BTreeMap::new(),
+            held: Held::default(),
+            waited: Waited::default(),
         }
     }
 

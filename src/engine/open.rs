@@ -115,6 +115,11 @@ impl std::ops::Index<usize> for Places<'_> {
 }
 
 impl Places<'_> {
+    /// Whether some stream shows it, but not all its rows.
+    pub(super) fn some_hidden(&self) -> bool {
+        self.0.iter().any(|elsewhere| elsewhere.place.is_some_and(|place| place.is_hidden()))
+    }
+
     /// Those that are known.
     pub(super) fn known(&self) -> Vec<(NodeIndex, Place)> {
         let known = self.0.iter().filter_map(|e| e.place.map(|place| (e.node, place)));
@@ -135,6 +140,15 @@ impl OpenTransaction<'_> {
         }
         let mut elsewhere = extra?.elsewhere.iter();
         elsewhere.find(|e| e.node.at() == node)?.coordinates.clone()
+    }
+}
+
+impl Extra {
+    fn bytes(&self) -> usize {
+        size_of::<Extra>()
+            + self.elsewhere.capacity() * size_of::<Elsewhere>()
+            + self.noted.capacity() * size_of::<(NodeIndex, u64)>()
+            + self.findings.capacity() * size_of::<u64>()
     }
 }
 
@@ -276,6 +290,9 @@ pub(super) struct OpenTable {
     heads: [HashTable<u32>; HEADS],
     /// Conflicts of a touch with touches of a node's originals, counted up to 255.
     conflicts: HashMap<(u32, NodeIndex), u8>,
+    /// Bytes of what few transactions have.
+    #[serde(skip)]
+    extra_bytes: usize,
 }
 
 /// What is written of an [`OpenTable`]: the newest touches are found again.
@@ -292,7 +309,10 @@ impl From<Written> for OpenTable {
     fn from(written: Written) -> Self {
         let Written { transactions, commons, touches, key_bytes, conflicts } = written;
         let heads = Default::default();
-        let mut table = OpenTable { transactions, commons, touches, key_bytes, heads, conflicts };
+        let extras = transactions.places().filter_map(|at| transactions.get(at).extra.as_deref());
+        let extra_bytes = extras.map(Extra::bytes).sum();
+        let mut table =
+            OpenTable { transactions, commons, touches, key_bytes, heads, conflicts, extra_bytes };
         let touches = &table.touches;
         for place in touches.places().filter(|at| touches.get(*at).newer_of_key == NONE) {
             let hash = touches.get(place).chain_hash();
@@ -351,6 +371,7 @@ impl OpenTable {
         let near = near.filter(|_| end >= start);
         let far = near.is_none().then(|| Extra { far: Some((start, end)), ..Extra::default() });
         let (start, length) = near.unwrap_or_default();
+        self.extra_bytes += far.as_ref().map_or(0, Extra::bytes);
         OpenId(self.transactions.insert(Stored {
             common: Some(Shared(self.commons.of(seen, was_behind, tx))),
             extra: far.map(Box::new),
@@ -393,20 +414,42 @@ impl OpenTable {
         place: Place,
         coordinates: Option<Coordinates>,
     ) {
-        let elsewhere = &mut self.transactions.get_mut(id.0).extra().elsewhere;
         let new = Elsewhere { node, place: Some(place), coordinates };
-        match elsewhere.iter_mut().find(|known| known.node == node) {
-            Some(known) => *known = new,
-            None => {
-                elsewhere.reserve_exact(1);
-                elsewhere.push(new);
+        self.change_extra(id, |extra| {
+            match extra.elsewhere.iter_mut().find(|known| known.node == node) {
+                Some(known) => *known = new,
+                None => {
+                    extra.elsewhere.reserve_exact(1);
+                    extra.elsewhere.push(new);
+                }
             }
-        }
+        });
+    }
+
+    /// Changes what few transactions have, and counts its bytes.
+    fn change_extra(&mut self, id: OpenId, change: impl FnOnce(&mut Extra)) {
+        let stored = self.transactions.get_mut(id.0);
+        let before = stored.extra.as_deref().map_or(0, Extra::bytes);
+        change(stored.extra());
+        self.extra_bytes += stored.extra.as_deref().map_or(0, Extra::bytes);
+        self.extra_bytes -= before;
+    }
+
+    /// Bytes held, as `held` counts them.
+    pub(super) fn bytes(&self) -> usize {
+        let heads: usize = self.heads.iter().map(HashTable::allocation_size).sum();
+        self.transactions.bytes()
+            + self.touches.bytes()
+            + self.key_bytes.bytes()
+            + self.commons.bytes()
+            + self.conflicts.allocation_size()
+            + self.extra_bytes
+            + heads
     }
 
     /// Notes an unsettled finding that an open transaction is in.
     pub(super) fn add_finding(&mut self, id: OpenId, serial: u64) {
-        self.transactions.get_mut(id.0).extra().findings.push(serial);
+        self.change_extra(id, |extra| extra.findings.push(serial));
     }
 
     /// Unsettled findings that an open transaction is in.
@@ -604,9 +647,9 @@ impl OpenTable {
     fn forget_notes(&mut self, owner: OpenId, node: NodeIndex, after: u64) {
         let open = self.transactions.get_mut(owner.0);
         let mut at = open.first_touch;
-        let noted = &mut open.extra().noted;
-        match noted.iter_mut().find(|noted| noted.0 == node) {
-            None => return noted.push((node, after)),
+        let noted = open.extra.as_deref_mut().map(|extra| extra.noted.iter_mut());
+        match noted.and_then(|mut noted| noted.find(|noted| noted.0 == node)) {
+            None => return self.change_extra(owner, |extra| extra.noted.push((node, after))),
             Some(noted) if noted.1 == after => return,
             Some(noted) => noted.1 = after,
         }
@@ -621,7 +664,9 @@ impl OpenTable {
     pub(super) fn remove(&mut self, id: OpenId) -> Closed {
         let stored = self.transactions.get_mut(id.0);
         let common = stored.common.take().expect("an OpenId lives as long as its entry").0;
-        let findings = stored.extra.take().map_or(Vec::new(), |extra| extra.findings);
+        let extra = stored.extra.take();
+        self.extra_bytes -= extra.as_deref().map_or(0, Extra::bytes);
+        let findings = extra.map_or(Vec::new(), |extra| extra.findings);
         let mut at = stored.first_touch;
         let (source, origin) = (common.source, common.origin);
         let (sequence, ordinal) = (stored.sequence, stored.ordinal);

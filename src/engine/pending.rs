@@ -1,12 +1,15 @@
 //! Findings that later transactions of the streams can still change.
 
-use super::{Report, open::TouchView, shown::Place};
+use super::{Report, held::heap_of, open::TouchView, shown::Place};
 use crate::model::{Certainty, Coordinates, Finding, Gtid, NodeIndex, Outcome};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Findings that are kept until they settle; about 1 KB each.
 const UNSETTLED_MAX: usize = 200_000;
+
+/// A finding's share of a tree whose nodes stand half full.
+const NODE_BYTES: usize = size_of::<Unsettled>() + 2 * size_of::<u64>();
 
 /// Unsettled findings, by a serial number.
 #[derive(Default, Serialize, Deserialize)]
@@ -15,6 +18,8 @@ pub(super) struct Pending {
     pub(super) serial: u64,
     /// The highest serial when it was last asked which nodes are awaited.
     pub(super) asked: u64,
+    /// Bytes of the findings.
+    bytes: usize,
 }
 
 /// A finding, and what it waits for.
@@ -32,6 +37,8 @@ pub(super) struct Unsettled {
     pub(super) errors: BTreeMap<NodeIndex, String>,
     /// The finding's own detail.
     pub(super) detail: Option<String>,
+    /// Bytes, when it came.
+    bytes: usize,
 }
 
 impl Unsettled {
@@ -113,13 +120,31 @@ impl Order {
 }
 
 impl Pending {
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a finding still waits.
+    pub(super) fn has(&self, serial: u64) -> bool {
+        self.findings.contains_key(&serial)
+    }
+
+    fn remove(&mut self, serial: u64) -> Option<Unsettled> {
+        let gone = self.findings.remove(&serial)?;
+        self.bytes -= gone.bytes;
+        Some(gone)
+    }
+
     /// Settles the oldest finding as it stands, if there are more than may be kept.
-    pub(super) fn keep_bound(&mut self, out: &mut Vec<Report>) -> bool {
-        if self.findings.len() <= UNSETTLED_MAX {
+    pub(super) fn keep_bound(&mut self, bytes_max: usize, out: &mut Vec<Report>) -> bool {
+        let oldest = self.findings.first_key_value().map(|(serial, _)| *serial);
+        let Some(oldest) =
+            oldest.filter(|_| self.findings.len() > UNSETTLED_MAX || self.bytes > bytes_max)
+        else {
             return false;
-        }
-        let oldest = self.findings.pop_first();
-        out.extend(oldest.map(|(_, unsettled)| {
+        };
+        out.extend(self.remove(oldest).map(|unsettled| {
             let finding = Finding { settled: true, ..unsettled.finding };
             Report { finding, news: false, first: false }
         }));
@@ -131,7 +156,11 @@ impl Pending {
         self.serial += 1;
         let (awaits_row, outcome, errors) = (false, None, BTreeMap::new());
         let detail = finding.detail.clone();
-        let unsettled = Unsettled { finding, open, order, awaits_row, outcome, errors, detail };
+        let details = detail.as_ref().map_or(0, String::capacity);
+        let bytes = NODE_BYTES + heap_of(&finding) + details;
+        self.bytes += bytes;
+        let unsettled =
+            Unsettled { finding, open, order, awaits_row, outcome, errors, detail, bytes };
         self.findings.insert(self.serial, unsettled);
         self.serial
     }
@@ -163,7 +192,7 @@ impl Pending {
             if side.gtid == gtid && side.other == node {
                 if place.is_before(side.other_ordinal) {
                     // It was applied before the stream began, which the stream tells only now.
-                    self.findings.remove(&serial);
+                    self.remove(serial);
                     return;
                 }
                 side.awaited = false;
@@ -227,7 +256,7 @@ impl Pending {
         let Some(unsettled) = self.findings.get_mut(&serial) else { return };
         unsettled.open -= 1;
         if unsettled.open == 0 {
-            let gone = self.findings.remove(&serial).expect("it was there");
+            let gone = self.remove(serial).expect("it was there");
             let finding = Finding { settled: true, ..gone.finding };
             out.push(Report { finding, news: false, first: false });
         }
@@ -242,6 +271,7 @@ impl Pending {
         mut never_logged: impl FnMut(NodeIndex, Gtid) -> bool,
         out: &mut Vec<Report>,
     ) {
+        self.bytes = 0;
         for (_, Unsettled { mut finding, order, .. }) in std::mem::take(&mut self.findings) {
             let mut news = false;
             if let Some(mut order) = order {

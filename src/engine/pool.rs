@@ -60,6 +60,14 @@ impl<T> Pool<T> {
         self.len
     }
 
+    /// Bytes of the values. Free places are used before there are new blocks, so what is allocated
+    /// is never more than the most that this was, and a block.
+    pub(super) fn bytes(&self) -> usize {
+        self.len * size_of::<T>()
+            + self.blocks.capacity() * size_of::<Block<T>>()
+            + self.room.capacity() * size_of::<u32>()
+    }
+
     /// Takes a value in; gives its place.
     pub(super) fn insert(&mut self, value: T) -> u32 {
         let at = self.room.last().copied().unwrap_or_else(|| {

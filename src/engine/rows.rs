@@ -1,18 +1,19 @@
 //! What each row of a transaction is judged for by itself: ownership, handovers, blind spots.
 
 use super::{
-    Report, Seen, TableRule, Verifier, blank,
+    Report, Seen, Verifier, blank,
     handover::RecentCopy,
     id::IdHasher,
     open::{KeyChange, OpenId},
     ownership::Verdict,
+    rules::TableRule,
 };
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingKind, Key, NodeIndex, Operation, OwnerRef,
-    RowChange, RowKey, RowState, Severity, StatementKind, Table, Transaction, TransactionRef,
+    RowChange, RowKey, RowState, Severity, StatementKind, Transaction, TransactionRef,
 };
 use hashbrown::HashSet;
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 /// Ownership findings of one transaction, before they are handed out.
 struct Violations {
@@ -24,15 +25,6 @@ struct Violations {
 }
 
 impl Verifier {
-    /// The table's name, and the ownership rule that holds for it.
-    pub(super) fn rule_of(&mut self, table: &Table) -> TableRule {
-        let known = self.rules_by_table.entry(table.id).or_insert_with(|| {
-            let name = table.full_name();
-            TableRule { rule: self.ownership.rule_of(&name), name: Arc::from(name) }
-        });
-        known.clone()
-    }
-
     /// Judges ownership of every row of an original; `open` is `None` for an anonymous one.
     pub(super) fn judge_ownership(
         &mut self,
@@ -43,7 +35,9 @@ impl Verifier {
     ) {
         let mut violations =
             Violations { findings: Vec::new(), told: HashSet::new(), groups: BTreeMap::new() };
-        let rules: Vec<TableRule> = tx.tables.iter().map(|table| self.rule_of(table)).collect();
+        let of_stream = &mut self.rules[node.at()];
+        let ownership = of_stream.ownership();
+        let rules: Vec<TableRule> = tx.tables.iter().map(|table| of_stream.of(table)).collect();
         let mut counts = vec![super::TableCount::default(); rules.len()];
         for row in &tx.rows {
             counts[row.table as usize].add(row.operation);
@@ -51,7 +45,7 @@ impl Verifier {
             let values = row
                 .rule_values
                 .and_then(|at| tx.rule_values.get(at as usize..)?.first_chunk::<2>());
-            match self.ownership.judge_row(*rule, node, row.operation, values) {
+            match ownership.judge_row(*rule, node, row.operation, values) {
                 Verdict::Fine => {}
                 Verdict::Table(owner, severity) => {
                     let about = (FindingKind::TableOwnership, severity, owner);
@@ -82,11 +76,12 @@ impl Verifier {
         open: Option<OpenId>,
         violations: &mut Violations,
     ) {
+        let ownership = self.rules[node.at()].ownership();
         for statement in &tx.statements {
             let StatementKind::Rows(tables) = &statement.kind else { continue };
             for (schema, table) in tables {
                 let name = format!("{schema}.{table}");
-                let verdict = self.ownership.judge_table(self.ownership.rule_of(&name), node);
+                let verdict = ownership.judge_table(ownership.rule_of(&name), node);
                 if let Verdict::Table(owner, severity) = verdict {
                     let about = (FindingKind::TableOwnership, severity, owner);
                     self.violation(node, tx, None, &name, about, open, violations);
@@ -347,9 +342,11 @@ impl Verifier {
     /// Reports copies of writes to tables that must stay on their node.
     pub(super) fn judge_local(&mut self, seen: Seen, tx: &Transaction, out: &mut Vec<Report>) {
         for (at, table) in tx.tables.iter().enumerate() {
-            let TableRule { name, rule } = self.rule_of(table);
+            let of_stream = &mut self.rules[seen.node.at()];
+            let ownership = of_stream.ownership();
+            let TableRule { name, rule } = of_stream.of(table);
             let rows = tx.rows.iter().filter(|row| row.table as usize == at).count() as u64;
-            let Some(rule) = rule.filter(|rule| self.ownership.is_local(Some(*rule))) else {
+            let Some(rule) = rule.filter(|rule| ownership.is_local(Some(*rule))) else {
                 continue;
             };
             if rows == 0 {
@@ -364,7 +361,7 @@ impl Verifier {
                 .finish();
             let finding = Finding {
                 table: Some(name.to_string()),
-                owner: Some(self.ownership.local_rule(rule)),
+                owner: Some(ownership.local_rule(rule)),
                 node: Some(seen.node),
                 detail: Some("a table of class \"local\" was replicated to this node".to_owned()),
                 transactions: vec![self.reference(seen.node, tx, Some(seen.origin), None)],

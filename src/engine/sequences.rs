@@ -23,7 +23,15 @@ impl Block {
     }
 }
 
+/// Bytes of a block: itself, and its share of a tree whose nodes stand half full.
+const BLOCK_BYTES: usize = size_of::<Block>() + 40;
+
 impl Sequences {
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.len() * BLOCK_BYTES
+    }
+
     pub(super) fn get(&self, sequence: &u64) -> Option<&OpenId> {
         self.0.get(&(sequence / BLOCK))?.get(sequence % BLOCK)
     }
@@ -32,6 +40,14 @@ impl Sequences {
     pub(super) fn first(&self) -> Option<OpenId> {
         let (_, block) = self.0.first_key_value()?;
         block.get(u64::from(block.open.trailing_zeros())).copied()
+    }
+
+    /// The highest number; 0 where there is none.
+    pub(super) fn last_number(&self) -> u64 {
+        let last = self.0.last_key_value();
+        last.map_or(0, |(at, block)| {
+            at * BLOCK + u64::from(block.open.checked_ilog2().unwrap_or(0))
+        })
     }
 
     /// Adds a transaction, in the place of one with the same number.

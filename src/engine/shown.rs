@@ -19,19 +19,26 @@ pub(super) struct Place {
     shown: bool,
     /// What the stream shows is an empty transaction that an operator injected in its place.
     skipped: bool,
+    /// The stream shows it, but not all its rows are known from there.
+    hidden: bool,
 }
 
 impl Place {
     /// Before the stream began.
-    pub(super) const BASELINE: Place = Place { after: 0, at: 0, shown: false, skipped: false };
+    pub(super) const BASELINE: Place = Place::between(0, 0);
 
     pub(super) fn exact(ordinal: u64) -> Place {
-        Place { after: ordinal - 1, at: ordinal, shown: true, skipped: false }
+        Place { shown: true, ..Place::between(ordinal - 1, ordinal) }
     }
 
     /// Of a hole: somewhere between its neighbours.
-    pub(super) fn between(after: u64, at: u64) -> Place {
-        Place { after, at, shown: false, skipped: false }
+    pub(super) const fn between(after: u64, at: u64) -> Place {
+        Place { after, at, shown: false, skipped: false, hidden: false }
+    }
+
+    /// Of a copy whose rows are not known: somewhere past one ordinal, up to another.
+    pub(super) fn hidden(after: u64, at: u64) -> Place {
+        Place { shown: true, hidden: true, ..Place::between(after, at) }
     }
 
     /// Of an empty transaction that an operator injected.
@@ -45,6 +52,10 @@ impl Place {
 
     pub(super) fn is_skipped(&self) -> bool {
         self.skipped
+    }
+
+    pub(super) fn is_hidden(&self) -> bool {
+        self.hidden
     }
 
     /// Certainly before the original at `ordinal`.
@@ -67,7 +78,54 @@ pub(super) struct EarlyCopy {
     pub(super) is_empty: bool,
     /// An operator injected it.
     pub(super) injected: bool,
+    /// It may have written rows that it does not show.
+    pub(super) hides_rows: bool,
 }
+
+/// Copies of neighbouring numbers of which no more is known than where they stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Run {
+    /// The lowest and the highest number.
+    numbers: (u64, u64),
+    /// They stand past the first of these ordinals, up to the second.
+    ordinals: (u64, u64),
+    /// How many there are, of those whose originals have not been read.
+    count: u64,
+    /// They are all that lie between the lowest and the highest.
+    is_whole: bool,
+}
+
+impl Run {
+    fn has(&self, sequence: u64) -> bool {
+        (self.numbers.0..=self.numbers.1).contains(&sequence)
+    }
+
+    /// The original of one of them is read; true when it was the last.
+    fn take(&mut self, sequence: u64, ordered: bool) -> bool {
+        self.count = self.count.saturating_sub(1);
+        if ordered {
+            // Smaller ones do not come any more.
+            self.numbers.0 = sequence + 1;
+            return self.numbers.0 > self.numbers.1;
+        }
+        self.is_whole && self.count == 0
+    }
+
+    fn join(&mut self, other: &Run) {
+        self.numbers.0 = self.numbers.0.min(other.numbers.0);
+        self.numbers.1 = self.numbers.1.max(other.numbers.1);
+        self.ordinals.0 = self.ordinals.0.min(other.ordinals.0);
+        self.ordinals.1 = self.ordinals.1.max(other.ordinals.1);
+        self.count += other.count;
+        self.is_whole &= other.is_whole;
+    }
+}
+
+/// Runs that are told apart, of one source in one stream; past that the two lowest become one.
+const RUNS_MAX: usize = 1_000;
+
+/// Bytes of a copy that waits: in two trees whose nodes stand half full.
+const EARLY_BYTES: usize = 2 * (size_of::<(u64, EarlyCopy)>() + size_of::<u64>());
 
 /// What a stream has shown of one source, as far as later questions need it.
 #[derive(Default, Debug, Serialize, Deserialize)]
@@ -82,6 +140,8 @@ pub(super) struct ShownLog {
     unlogged_below: u64,
     /// Ordinals of the copies that wait.
     waiting: BTreeSet<u64>,
+    /// Copies that waited for too long, with too many others; in the order of their numbers.
+    runs: Vec<Run>,
 }
 
 /// How high the first number of a source must be to tell of a restored backup; what is missing
@@ -147,6 +207,8 @@ impl ShownLog {
     ) -> Option<(Place, Option<Coordinates>)> {
         if ordered {
             // Originals come in order, so nobody will ask for a smaller number again.
+            let passed = self.runs.iter().take_while(|run| run.numbers.1 < sequence).count();
+            self.runs.drain(..passed);
             while let Some(entry) = self.early.first_entry().filter(|e| *e.key() < sequence) {
                 self.below = entry.remove().ordinal;
                 self.waiting.remove(&self.below);
@@ -155,11 +217,20 @@ impl ShownLog {
         if let Some(copy) = self.early.remove(&sequence) {
             self.waiting.remove(&copy.ordinal);
             self.below = copy.ordinal;
-            let place = match copy.injected {
-                true => Place::injected(copy.ordinal),
-                false => Place::exact(copy.ordinal),
+            let place = match (copy.injected, copy.hides_rows) {
+                (true, _) => Place::injected(copy.ordinal),
+                (_, true) => Place::hidden(copy.ordinal - 1, copy.ordinal),
+                _ => Place::exact(copy.ordinal),
             };
             return Some((place, Some(copy.coordinates)));
+        }
+        if let Some(at) = self.runs.iter().position(|run| run.has(sequence)) {
+            let run = &mut self.runs[at];
+            let place = Place::hidden(run.ordinals.0, run.ordinals.1);
+            if run.take(sequence, ordered) {
+                self.runs.remove(at);
+            }
+            return Some((place, None));
         }
         if sequence < self.certainly_unlogged_below(ordered) {
             return Some((Place::BASELINE, None));
@@ -181,7 +252,56 @@ impl ShownLog {
     pub(super) fn waiting(&self) -> (u64, u64) {
         let mut waiting = self.early.iter().filter(|(_, copy)| !copy.is_empty);
         let first = waiting.next().map(|(number, _)| *number);
-        first.map_or((0, 0), |first| (1 + waiting.count() as u64, first))
+        let waiting = first.map_or(0, |_| 1 + waiting.count() as u64);
+        let run = self.runs.first().map(|run| run.numbers.0);
+        let runs: u64 = self.runs.iter().map(|run| run.count).sum();
+        (waiting + runs, run.into_iter().chain(first).min().unwrap_or(0))
+    }
+
+    /// Bytes of the copies that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.early.len() * EARLY_BYTES + self.runs.capacity() * size_of::<Run>()
+    }
+
+    /// Whether any copy waits, if only by its place.
+    pub(super) fn awaits(&self) -> bool {
+        !self.early.is_empty() || !self.runs.is_empty()
+    }
+
+    /// Copies that wait.
+    pub(super) fn waiting_len(&self) -> usize {
+        self.early.len()
+    }
+
+    /// Notes that the rows of a waiting copy are not known any more.
+    pub(super) fn hides(&mut self, sequence: u64) {
+        if let Some(copy) = self.early.get_mut(&sequence) {
+            copy.hides_rows = true;
+        }
+    }
+
+    /// Forgets all but the place of the waiting copy with the lowest number; returns the number.
+    pub(super) fn forget_first_early(&mut self) -> Option<u64> {
+        let (number, copy) = self.early.pop_first()?;
+        self.waiting.remove(&copy.ordinal);
+        self.below = self.below.max(copy.ordinal);
+        let (numbers, ordinals) = ((number, number), (copy.ordinal - 1, copy.ordinal));
+        let new = Run { numbers, ordinals, count: 1, is_whole: true };
+        // Of what was shown between two numbers that are not neighbours nothing is known.
+        let near = |run: &Run| run.numbers.0 <= number && number <= run.numbers.1 + 1;
+        match self.runs.iter_mut().find(|run| near(run)) {
+            Some(run) => run.join(&new),
+            None => {
+                let at = self.runs.partition_point(|run| run.numbers.1 < number);
+                self.runs.insert(at, new);
+            }
+        }
+        if self.runs.len() > RUNS_MAX {
+            let second = self.runs.remove(1);
+            self.runs[0].join(&second);
+            self.runs[0].is_whole = false;
+        }
+        Some(number)
     }
 
     /// Forgets copies that wait for originals of these numbers, which will never come; returns
@@ -199,5 +319,6 @@ impl ShownLog {
     pub(super) fn forget_early(&mut self) {
         self.early.clear();
         self.waiting.clear();
+        self.runs.clear();
     }
 }

@@ -137,9 +137,24 @@ impl Stream {
 pub(super) struct Sources {
     numbers: BTreeMap<GtidSource, usize>,
     last: Option<(GtidSource, usize)>,
+    /// By number.
+    sources: Vec<GtidSource>,
 }
 
 impl Sources {
+    /// A source's number, if it has one.
+    pub(super) fn known(&self, source: &GtidSource) -> Option<usize> {
+        match self.last {
+            Some((last, number)) if last == *source => Some(number),
+            _ => self.numbers.get(source).copied(),
+        }
+    }
+
+    /// The source of a number.
+    pub(super) fn of(&self, number: usize) -> GtidSource {
+        self.sources[number]
+    }
+
     pub(super) fn number(&mut self, source: GtidSource) -> usize {
         if let Some((last, number)) = self.last
             && last == source
@@ -148,6 +163,9 @@ impl Sources {
         }
         let next = self.numbers.len();
         let number = *self.numbers.entry(source).or_insert(next);
+        if number == next {
+            self.sources.push(source);
+        }
         self.last = Some((source, number));
         number
     }

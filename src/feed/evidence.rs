@@ -74,7 +74,6 @@ pub enum EvidenceError {
 pub(super) fn fault(node: &str, file: &str, offset: u64, fault: EvidenceFault) -> EvidenceError {
     let hint = match &fault {
         EvidenceFault::Read(error) => read_hint(error, false),
-        EvidenceFault::Compressed(_) => "the server's own mysqlbinlog or mariadb-binlog shows it",
         EvidenceFault::Other { .. } | EvidenceFault::End => {
             "is this the server that the finding is about? its logs may have been reset since"
         }

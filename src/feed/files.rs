@@ -321,6 +321,14 @@ impl FileFeed {
         FileFeed { node: node.to_owned(), reader, continuity: Continuity::default(), begun: false }
     }
 
+    /// The same, that holds so many bytes of a transaction: further rows are counted in a blind
+    /// spot.
+    #[must_use]
+    pub fn bounded(mut self, transaction_bytes_max: usize) -> Self {
+        self.reader = self.reader.bounded(transaction_bytes_max);
+        self
+    }
+
     /// Reads all files in order and gives every item to `deliver`, with the bytes read since the
     /// one before; stops early when `deliver` says no.
     ///

@@ -55,12 +55,20 @@ impl Access {
         Access { who: RwLock::new(who), has_tls }
     }
 
-    /// Takes another token, or none. On loopback nothing changes.
-    pub fn set_token(&self, token: Option<&str>) {
+    /// Takes another token, or none; says whether it is another. On loopback nothing changes.
+    pub fn set_token(&self, token: Option<&str>) -> bool {
         let mut who = self.who.write().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(*who, Who::Loopback) {
-            *who = Who::of(token);
+        if matches!(*who, Who::Loopback) {
+            return false;
         }
+        let new = Who::of(token);
+        let is_another = match (&*who, &new) {
+            (Who::Token(old), Who::Token(new)) => !bool::from(old.ct_eq(new)),
+            (Who::Closed, Who::Closed) => false,
+            _ => true,
+        };
+        *who = new;
+        is_another
     }
 
     fn is_token(&self, given: &[u8]) -> bool {
@@ -129,6 +137,21 @@ pub(super) async fn check(State(shared): State<Shared>, request: Request, next: 
         None => next.run(request).await,
         Some(Refused::NoToken) => ask_for_token(&request),
         Some(Refused::Told(what, hint)) => answer(Problem::new(StatusCode::FORBIDDEN, what, hint)),
+    }
+}
+
+/// Where nobody has a token, there is no form for it either.
+pub(super) async fn unless_closed(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_closed = matches!(*shared.access.who(), Who::Closed);
+    match shared.access.refused(request.headers()) {
+        Some(Refused::Told(what, hint)) if is_closed => {
+            Problem::new(StatusCode::FORBIDDEN, what, hint).into_response()
+        }
+        _ => next.run(request).await,
     }
 }
 

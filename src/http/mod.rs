@@ -14,12 +14,14 @@ mod events;
 mod findings;
 mod pages;
 mod patient;
+mod pulse;
 mod query;
 mod serve;
 mod tls;
 
 pub use access::Access;
 pub use findings::Findings;
+pub use pulse::Pulse;
 pub use serve::serve;
 pub use tls::{Tls, TlsError};
 
@@ -28,18 +30,11 @@ use crate::{
     report::{Explanation, Repair, Status, page::Rows},
 };
 use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    http::{StatusCode, header},
-    middleware,
-    response::IntoResponse,
+    Router, extract::DefaultBodyLimit, http::header, middleware, response::IntoResponse,
     routing::get,
 };
 use serde_json::Value;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 /// What the pages read: snapshots, never the engine.
@@ -49,8 +44,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Called before the metrics are read, to bring those up to date that others count.
     pub refresh: Arc<dyn Fn() + Send + Sync>,
-    /// All streams are connected and have begun.
-    pub ready: Arc<AtomicBool>,
+    /// Whether the judge comes round.
+    pub pulse: Arc<Pulse>,
     /// Where the streams are.
     pub status: watch::Receiver<Arc<Status>>,
     /// The findings.
@@ -117,14 +112,17 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/v1/findings", get(api::findings))
         .route("/api/v1/findings/{id}", get(api::finding))
         .layer(middleware::from_fn_with_state(shared.clone(), access::check));
-    Router::new()
-        .merge(pages)
+    let door = Router::new()
         .route("/login", get(access::login_page).post(access::login))
         .route("/static/style.css", get(pages::style))
         .route("/static/page.js", get(pages::script))
+        .layer(middleware::from_fn_with_state(shared.clone(), access::unless_closed));
+    Router::new()
+        .merge(pages)
+        .merge(door)
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(pulse::ready))
         .fallback(answer::not_found)
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(middleware::from_fn(answer::in_time))
@@ -136,13 +134,6 @@ async fn metrics(axum::extract::State(shared): axum::extract::State<Shared>) -> 
     (shared.refresh)();
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (kind, shared.metrics.text())
-}
-
-async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> impl IntoResponse {
-    match shared.ready.load(Ordering::Relaxed) {
-        true => (StatusCode::OK, "ready\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready: not all streams are connected\n"),
-    }
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ fn site_with(access: Access, findings: Vec<StoredFinding>, news: watch::Sender<u
     router(Shared {
         metrics: Arc::new(Metrics::new(&nodes, [].into_iter(), [].into_iter()).unwrap()),
         refresh: Arc::new(|| {}),
-        ready: Arc::default(),
+        pulse: Arc::default(),
         status: watch::Sender::new(Arc::new(status)).subscribe(),
         findings: Arc::new(Findings::new(store.clone(), None)),
         news,
@@ -277,4 +277,56 @@ async fn every_answer_says_what_a_browser_may_do() {
         let policy = response.headers().get("content-security-policy").unwrap();
         assert!(policy.to_str().unwrap().starts_with("default-src 'none'"), "{path}");
     }
+}
+
+/// Every route that there is, as the source names them; `{id}` is a finding's.
+fn routes() -> Vec<String> {
+    let source = include_str!("mod.rs");
+    let paths = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let id = "01".repeat(16);
+    let routes: Vec<String> = paths.map(|path| path.replace("{id}", &id)).collect();
+    assert!(routes.len() >= 14 && routes.iter().any(|of| of == "/readyz"), "{routes:?}");
+    routes
+}
+
+/// What a stranger may see of each route, by method: the status codes that are not refusals.
+async fn open_to_strangers(token: Option<&str>) -> Vec<String> {
+    let site = site(
+        Access::new([0, 0, 0, 0].into(), token, true),
+        vec![finding(1, FindingKind::WriteConflict, "shop.orders")],
+    );
+    let mut open = Vec::new();
+    for path in routes() {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
+            let request = Request::builder()
+                .method(method)
+                .uri(&path)
+                .header("host", "127.0.0.1:9477")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(Body::from("token=guess&by=x&why=x&until="))
+                .unwrap();
+            let (code, page) = told(&site, request).await;
+            if ["/metrics", "/healthz", "/readyz"].contains(&path.as_str()) {
+                continue;
+            }
+            for secret in ["shop.orders", "message 1", "0101", "write_conflict"] {
+                // What was asked for may come back in the address of the form.
+                assert!(!page.contains(secret) || code == 303, "{method} {path}: {page}");
+            }
+            if !matches!(code, 303 | 401 | 403 | 404 | 405) {
+                open.push(format!("{method} {path}"));
+            }
+        }
+    }
+    open
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_get_metrics_and_health_and_nothing_else() {
+    assert_eq!(open_to_strangers(None).await, [""; 0], "without a token all is closed");
+    // The form that takes the token, and what it looks like: the same for everybody.
+    let door = ["/login", "/static/style.css", "/static/page.js"];
+    let door = door.iter().flat_map(|path| [format!("GET {path}"), format!("HEAD {path}")]);
+    let door: Vec<String> = door.collect();
+    assert_eq!(open_to_strangers(Some("right")).await, door);
 }

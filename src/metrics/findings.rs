@@ -21,17 +21,23 @@ pub enum Dropped {
     Store,
     /// Its line could not be written.
     Output,
+    /// It was only counted: there were too many in a minute.
+    Rate,
+    /// It was only counted: the store is full of open ones.
+    Full,
 }
 
 impl Dropped {
     /// All reasons.
-    pub const ALL: [Dropped; 2] = [Dropped::Store, Dropped::Output];
+    pub const ALL: [Dropped; 4] = [Dropped::Store, Dropped::Output, Dropped::Rate, Dropped::Full];
 
     /// The word in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Dropped::Store => "store",
             Dropped::Output => "output",
+            Dropped::Rate => "rate",
+            Dropped::Full => "full",
         }
     }
 }
@@ -45,7 +51,7 @@ pub(super) struct Told {
     handovers: IntCounter,
     suppressed: IntCounterVec,
     /// In the order of [`Dropped::ALL`].
-    dropped: [IntCounter; 2],
+    dropped: [IntCounter; 4],
     detection_latency: Histogram,
 }
 
@@ -73,7 +79,8 @@ impl Told {
         }
         let help = "Handovers told: findings of kind shared_key or near_conflict";
         let handovers = names::counter(r, "handovers_total", help)?;
-        let help = "Findings that could not be kept in the store, or not be written to the output";
+        let help =
+            "Findings that were not kept in the store, not written to the output, or only counted";
         let dropped = names::counters(r, "findings_dropped_total", help, &["reason"])?;
         let help = "From the commit to the finding it makes, where the log has microseconds";
         let detection_latency = names::histogram(r, "detection_latency_seconds", help)?;

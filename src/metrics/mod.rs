@@ -5,6 +5,7 @@
 //! from the start, for `increase()` misses the first event of a series that appears with it. No
 //! metric carries a key, a GTID, a file name or a row's value.
 
+mod config;
 mod findings;
 mod holding;
 mod names;
@@ -17,7 +18,7 @@ use crate::model::{CommitTime, Nodes};
 use findings::Told;
 use holding::Holding;
 use origins::Origins;
-use prometheus::{Gauge, IntCounter, Registry, Result, TextEncoder};
+use prometheus::{Gauge, IntCounter, IntGauge, Registry, Result, TextEncoder};
 use streams::Stream;
 
 /// All metrics of a watching twinlog.
@@ -30,6 +31,9 @@ pub struct Metrics {
     holding: Holding,
     store_errors: IntCounter,
     checkpoint: Gauge,
+    held: IntGauge,
+    limit: IntGauge,
+    reloads: config::Reloads,
 }
 
 impl Metrics {
@@ -55,13 +59,20 @@ impl Metrics {
         let store_errors = names::counter(r, "store_errors_total", help)?;
         let help = "When findings and checkpoint were last committed to the store; 0 without one";
         let checkpoint = names::gauge(r, "checkpoint_timestamp_seconds", help)?;
+        let help = "Bytes held of what is in flight, as far as they are counted";
+        let held = names::int_gauge(r, "memory_held_bytes", help)?;
+        let help = "Bytes that may be held of it: watch.memory";
+        let limit = names::int_gauge(r, "memory_limit_bytes", help)?;
         Ok(Metrics {
+            held,
+            limit,
             streams: streams::register(r, nodes, &reasons, &event_types)?,
             origins: Origins::register(r, nodes)?,
             told: Told::register(r)?,
             holding: Holding::register(r)?,
             store_errors,
             checkpoint,
+            reloads: config::Reloads::register(r)?,
             registry,
         })
     }
@@ -74,6 +85,12 @@ impl Metrics {
     /// Says when the store was last brought up to date.
     pub fn set_checkpoint(&self, at: CommitTime) {
         self.checkpoint.set(at.micros as f64 / 1e6);
+    }
+
+    /// Says how many bytes are held of what is in flight, and how many may be.
+    pub fn set_held(&self, bytes: usize, limit: usize) {
+        self.held.set(streams::gauge(bytes as u64));
+        self.limit.set(streams::gauge(limit as u64));
     }
 
     /// All metrics in Prometheus' text format.

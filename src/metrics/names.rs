@@ -1,8 +1,8 @@
 //! How a metric is made and registered, with the prefix that all share.
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, Result, core::Collector,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, Result, core::Collector,
 };
 
 const PREFIX: &str = "twinlog";
@@ -29,6 +29,15 @@ fn seconds(name: &str, help: &str) -> HistogramOpts {
 
 pub(super) fn counters(r: &Registry, name: &str, help: &str, by: &[&str]) -> Result<IntCounterVec> {
     registered(r, IntCounterVec::new(opts(name, help), by))
+}
+
+pub(super) fn float_counters(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    by: &[&str],
+) -> Result<CounterVec> {
+    registered(r, CounterVec::new(opts(name, help), by))
 }
 
 pub(super) fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter> {

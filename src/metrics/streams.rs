@@ -5,8 +5,8 @@ use crate::model::{
     CommitTime, Node, NodeIndex, Nodes, Operation, Setting, Transaction, file_number,
 };
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry, Result,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Registry, Result,
 };
 
 /// What the origin label says of a server that no node names.
@@ -33,6 +33,7 @@ pub(super) struct Stream {
     oldest_file: IntGauge,
     newest_file: IntGauge,
     needed_file: IntGauge,
+    held_back: Counter,
     /// In the order of [`Setting::ALL`].
     checks: [IntGauge; Setting::ALL.len()],
 }
@@ -112,6 +113,7 @@ struct Server {
     oldest_file: IntGaugeVec,
     newest_file: IntGaugeVec,
     needed_file: IntGaugeVec,
+    held_back: CounterVec,
     checks: IntGaugeVec,
 }
 
@@ -132,7 +134,18 @@ impl Server {
         let needed_file = names::int_gauges(r, "needed_file_number", help, &["stream"])?;
         let help = "1 where the server's setting is as it has to be for its log to show all";
         let checks = names::int_gauges(r, "check_ok", help, &["stream", "check"])?;
-        Ok(Server { connected, reconnects, gaps, oldest_file, newest_file, needed_file, checks })
+        let help = "Seconds that the stream was not read, because another had to be waited for";
+        let held_back = names::float_counters(r, "backpressure_seconds_total", help, &["stream"])?;
+        Ok(Server {
+            connected,
+            reconnects,
+            gaps,
+            oldest_file,
+            newest_file,
+            needed_file,
+            held_back,
+            checks,
+        })
     }
 }
 
@@ -168,6 +181,7 @@ pub(super) fn register(
             oldest_file: server.oldest_file.with_label_values(&[name]),
             newest_file: server.newest_file.with_label_values(&[name]),
             needed_file: server.needed_file.with_label_values(&[name]),
+            held_back: server.held_back.with_label_values(&[name]),
             checks: Setting::ALL.map(check),
         }
     };
@@ -210,6 +224,11 @@ impl Metrics {
     pub fn disconnected(&self, stream: NodeIndex, reason: &str) {
         let stream = &self.streams[stream.at()];
         stream.reconnects.with_label_values(&[&stream.name, reason]).inc();
+    }
+
+    /// Counts seconds for which a stream was not read, because another had to be waited for.
+    pub fn held_back(&self, stream: NodeIndex, seconds: f64) {
+        self.streams[stream.at()].held_back.inc_by(seconds);
     }
 
     /// Counts a part of a stream that cannot be read any more.

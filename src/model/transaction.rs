@@ -304,6 +304,19 @@ impl Transaction {
         &self.key_bytes[start..start + key.len as usize]
     }
 
+    /// Bytes that it takes in memory, what its tables take not counted.
+    pub fn weight(&self) -> usize {
+        let texts = |statement: &Statement| statement.text.len() + statement.schema.len();
+        size_of::<Transaction>()
+            + size_of_val(&*self.rows)
+            + self.key_bytes.len()
+            + size_of_val(&*self.rule_values)
+            + size_of_val(&*self.unique_takes)
+            + size_of_val(&*self.statements)
+            + self.statements.iter().map(texts).sum::<usize>()
+            + size_of_val(&*self.blind_spots)
+    }
+
     /// Whether it may write rows that it does not show.
     pub fn hides_rows(&self) -> bool {
         let writes = |statement: &Statement| matches!(statement.kind, StatementKind::Rows(_));

@@ -93,9 +93,6 @@ fn literal(of: &TableFacts, column: usize, cell: &Cell) -> Result<String, String
         Cell::NotLogged => {
             return refuse("the image leaves it out (binlog_row_image=FULL does not)");
         }
-        Cell::Undecoded(_) if of.columns.get(column).is_some_and(|of| of.is_compressed) => {
-            return refuse("it is compressed in the log");
-        }
         Cell::Undecoded(_) => return refuse("the log holds what is no value of its type"),
         Cell::Json(json) if !json.is_exact => {
             return refuse(

@@ -10,7 +10,7 @@ pub struct Status {
     /// When this watch began, by this machine's clock.
     #[serde(serialize_with = "time")]
     pub started_at: CommitTime,
-    /// All streams are connected and have begun.
+    /// All streams are connected, have begun, and are caught up with.
     pub ready: bool,
     /// Commits to the store fail: since when. Findings wait for it, and pages do not have them.
     #[serde(serialize_with = "maybe_time")]
@@ -40,6 +40,9 @@ pub struct StreamState {
     pub connected: bool,
     /// Where it began is known, so that it is judged.
     pub begun: bool,
+    /// It is read to its end: its server has said that it has nothing more, or what was read last
+    /// was a few seconds old.
+    pub caught_up: bool,
     /// Why the connection was last lost; `None` once it works again.
     pub error: Option<String>,
     /// The last transaction judged.

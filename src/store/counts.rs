@@ -14,6 +14,16 @@ pub struct OpenCounts {
 }
 
 impl Store {
+    /// How many findings there are. It passes over all: to be asked once, at a start.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn count(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM findings";
+        let count = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        count.map(i64::unsigned_abs).map_err(|source| self.fails("count findings", source))
+    }
+
     /// Counts what has not healed. It passes over all findings, at about a microsecond each: to be
     /// asked once, at a start.
     ///

@@ -317,6 +317,19 @@ impl Store {
         committed.map_err(|source| self.fails("write findings", source))
     }
 
+    /// Whether there is a finding of this whole id.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn has(&self, id: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM findings WHERE id = ?1)";
+        let found = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut sql| sql.query_row([id], |row| row.get(0)));
+        found.map_err(|source| self.fails("look for a finding", source))
+    }
+
     /// Takes note of a finding, in place of an earlier note; false when there is no such finding.
     ///
     /// # Errors
@@ -359,20 +372,57 @@ impl Store {
             lasting.join(", ")
         );
         let before = now.saturating_sub(keep);
-        let delete = || {
-            let mut pruned = Pruned::default();
-            let mut statement = self.connection.prepare(&sql)?;
-            let mut deleted = statement.query((before, PRUNE_BATCH as i64))?;
-            while let Some(row) = deleted.next()? {
-                pruned.count += 1;
-                let kind = FindingKind::parse(row.get_ref(0)?.as_str()?);
-                if let Some(kind) = kind.filter(|_| row.get_ref(1).is_ok_and(is_open)) {
-                    *pruned.open.entry(kind).or_default() += 1;
-                }
+        let mut pruned = Pruned::default();
+        let deleted = self.delete(&sql, (before, PRUNE_BATCH as i64), &mut pruned);
+        deleted.map_err(|source| self.fails("delete old findings", source))?;
+        Ok(pruned)
+    }
+
+    /// Deletes so many findings that are closed, the oldest first: those that have healed, then, of
+    /// kinds that cannot heal, those that nothing can change any more. Open ones stay.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn let_go(&mut self, count: u64) -> Result<Pruned, StoreError> {
+        let healed = "SELECT rowid FROM findings WHERE closed_at IS NOT NULL
+            ORDER BY closed_at LIMIT ?1";
+        let lasting = FindingKind::ALL.into_iter().filter(|kind| kind.can_heal());
+        let lasting: Vec<String> = lasting.map(|kind| format!("'{}'", kind.as_str())).collect();
+        let settled = format!(
+            "SELECT rowid FROM findings WHERE settled AND kind NOT IN ({})
+            ORDER BY last_seen LIMIT ?1",
+            lasting.join(", ")
+        );
+        let (mut pruned, count) = (Pruned::default(), count as usize);
+        for which in [healed, settled.as_str()] {
+            let left = count - pruned.count.min(count);
+            if left > 0 {
+                let sql =
+                    format!("DELETE FROM findings WHERE rowid IN ({which}) RETURNING kind, state");
+                self.delete(&sql, [left as i64], &mut pruned)
+                    .map_err(|source| self.fails("let findings go", source))?;
             }
-            Ok(pruned)
-        };
-        delete().map_err(|source| self.fails("delete old findings", source))
+        }
+        Ok(pruned)
+    }
+
+    /// Deletes, and counts what was deleted.
+    fn delete(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        pruned: &mut Pruned,
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare(sql)?;
+        let mut deleted = statement.query(values)?;
+        while let Some(row) = deleted.next()? {
+            pruned.count += 1;
+            let kind = FindingKind::parse(row.get_ref(0)?.as_str()?);
+            if let Some(kind) = kind.filter(|_| row.get_ref(1).is_ok_and(is_open)) {
+                *pruned.open.entry(kind).or_default() += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Where each node's stream has been read to.

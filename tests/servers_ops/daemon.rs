@@ -56,7 +56,9 @@ impl Daemon {
     ) -> Daemon {
         let path = |name: &str| lab.dir().join(name);
         let (findings, log) = (path("findings.ndjson"), path("watch.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_twinlog"));
+        // A shell, for the umask: nothing may depend on a careful one.
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "umask 000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_twinlog")]);
         command.args(["watch", "--config"]).arg(config);
         command.stderr(File::create(&log).unwrap());
         let file = File::create(&findings).unwrap();
@@ -99,6 +101,13 @@ impl Daemon {
             let is_it = |of: &Value| of["kind"] == "write_conflict" && of["key"]["id"] == id;
             self.told().iter().any(is_it).then_some(())
         });
+    }
+
+    /// The value of a metric's series, as it is served.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let (_, metrics) = get(self.address(), "/metrics").unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in {metrics}")).parse().unwrap()
     }
 
     /// Waits until `/readyz` says that all is well.

@@ -47,6 +47,15 @@ fn it_ends_in_time_whatever_it_waits_for() {
     lab.sql("a", "INSERT INTO t.x SELECT seq, repeat('x', 90) FROM t.seq_10001_to_200000");
     daemon.end("a long transaction comes");
 
+    // Much in memory, which is written at the end: nothing of it is shown by the other.
+    let mut daemon = Daemon::start(&lab, &config);
+    daemon.until_ready();
+    lab.sql("b", "INSERT INTO t.x SELECT seq, repeat('y', 90) FROM t.seq_1000001_to_1400000");
+    until("it holds all keys", || {
+        (daemon.metric("twinlog_pending_keys") >= 400_000.0).then_some(())
+    });
+    daemon.end("hundreds of thousands of keys are open");
+
     // A server that does not answer: while it is followed, and at the start.
     let mut daemon = Daemon::start(&lab, &config);
     daemon.until_ready();

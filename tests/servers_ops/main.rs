@@ -7,5 +7,10 @@
 mod crowd;
 mod daemon;
 mod ending;
+mod files;
+mod ready;
+mod reload;
+mod secrets;
+mod service;
 #[path = "../support/mod.rs"]
 mod support;

@@ -6,6 +6,8 @@
 //! pair is. What a statement touched comes from a model of each master's rows, not from a binlog;
 //! the model is compared with the tables after every round.
 //!
+//! One seed in three compresses what one master logs, one what both do.
+//!
 //! `TWINLOG_SEED=7` runs one seed; `TWINLOG_TEST_SECONDS=600` runs more seeds until the time is
 //! over.
 
@@ -25,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use model::tables;
 use run::{CONFIG, Run};
-use support::lab::{Lab, Server};
+use support::lab::{Lab, LabOptions, Server};
 use support::watcher::Watcher;
 use truth::{Fact, Found, findings_of};
 
@@ -55,13 +57,32 @@ fn run_seeds(server: Server) {
 fn run_seed(server: Server, seed: u64) {
     println!("{server:?} TWINLOG_SEED={seed}");
     let tables = tables();
-    let lab = Lab::pair(server);
+    let lab = Lab::start(server, options(server, seed));
     let watcher = Watcher::start(&lab, CONFIG);
     let mut run = Run::new(lab, &tables, seed);
     for round in 0..ROUNDS {
         run.round(round);
     }
     run.check(seed, watcher);
+}
+
+/// Of three seeds one logs plainly, one compresses a's log, and one both logs.
+fn options(server: Server, seed: u64) -> LabOptions {
+    let compressing: &[&str] = match seed % 3 {
+        1 => &[],
+        2 => &["a"],
+        _ => &["a", "b"],
+    };
+    let options: &[&str] = match server {
+        Server::MariaDb => &["--log-bin-compress=ON", "--log-bin-compress-min-len=10"],
+        Server::MySql => &["--binlog-transaction-compression=ON"],
+    };
+    let of = |node: &&str| {
+        let node = (*node).to_owned();
+        options.iter().map(move |option| (node.clone(), (*option).to_owned()))
+    };
+    let node_options = compressing.iter().flat_map(of).collect();
+    LabOptions { node_options, ..LabOptions::default() }
 }
 
 impl Run<'_> {

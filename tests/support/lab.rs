@@ -41,6 +41,9 @@ pub struct LabOptions {
     pub nodes: usize,
     /// Whether they replicate from each other.
     pub replication: bool,
+    /// Whether each master has a clock of its own, which follows an offset in `NODE/clock`; MySQL
+    /// does not start with libfaketime, and has the machine's.
+    pub clocks: bool,
     /// Server options for all nodes, such as `--binlog-row-image=MINIMAL`.
     pub options: Vec<String>,
     /// Server options for one node: its name, the option.
@@ -49,7 +52,13 @@ pub struct LabOptions {
 
 impl Default for LabOptions {
     fn default() -> LabOptions {
-        LabOptions { nodes: 2, replication: true, options: Vec::new(), node_options: Vec::new() }
+        LabOptions {
+            nodes: 2,
+            replication: true,
+            clocks: false,
+            options: Vec::new(),
+            node_options: Vec::new(),
+        }
     }
 }
 
@@ -71,6 +80,7 @@ pub struct Node {
 pub struct Lab {
     dir: TempDir,
     server: Server,
+    clocks: bool,
     version: String,
     client: PathBuf,
     binlog_tool: PathBuf,
@@ -88,6 +98,9 @@ impl Lab {
         if !options.replication {
             command.arg("--no-replication");
         }
+        if options.clocks && server == Server::MariaDb {
+            command.arg("--clocks");
+        }
         for option in &options.options {
             command.args(["--option", option]);
         }
@@ -95,7 +108,9 @@ impl Lab {
             command.args([&format!("--option-{node}"), option]);
         }
         run(&mut command);
-        Lab::read(dir, server)
+        let mut lab = Lab::read(dir, server);
+        lab.clocks = options.clocks;
+        lab
     }
 
     /// Starts a ring of two with the usual options.
@@ -110,6 +125,7 @@ impl Lab {
         Lab {
             dir,
             server,
+            clocks: false,
             version: text_of(&facts["version"]),
             client: text_of(&facts["client"]).into(),
             binlog_tool: text_of(&facts["binlog_tool"]).into(),
@@ -239,6 +255,11 @@ impl Lab {
 
     pub fn server(&self) -> Server {
         self.server
+    }
+
+    /// Whether clocks are to jump here.
+    pub fn has_clocks(&self) -> bool {
+        self.clocks
     }
 
     /// The server's version, such as `10.11.6`.

@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::SeqCst},
@@ -29,7 +29,7 @@ enum Mode {
 
 /// A proxy that runs; ended when dropped.
 pub struct Proxy {
-    port: u16,
+    address: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -40,19 +40,27 @@ struct Shared {
     generation: AtomicU64,
     /// From the server, a second; 0 is no limit.
     bytes_per_second: AtomicU64,
+    /// From the server, in all.
+    passed: AtomicU64,
     ended: AtomicBool,
 }
 
 impl Proxy {
     /// Listens on loopback and passes on to a port there.
     pub fn start(target: u16) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        Proxy::on("127.0.0.1:0", target).expect("a port")
+    }
+
+    /// The same on another address.
+    pub fn on(address: &str, target: u16) -> std::io::Result<Proxy> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             target: AtomicU16::new(target),
             mode: Mutex::new(Mode::Pass),
             generation: AtomicU64::new(0),
             bytes_per_second: AtomicU64::new(0),
+            passed: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         });
         let accepting = shared.clone();
@@ -64,11 +72,11 @@ impl Proxy {
                 accepting.take(client);
             }
         });
-        Proxy { port, shared }
+        Ok(Proxy { address, shared })
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// Passes on to another port, as of a server that was started again.
@@ -106,6 +114,11 @@ impl Proxy {
         self.shared.bytes_per_second.store(bytes_per_second, SeqCst);
     }
 
+    /// How many bytes of the server's have been passed on.
+    pub fn passed(&self) -> u64 {
+        self.shared.passed.load(SeqCst)
+    }
+
     fn set(&self, mode: Mode) {
         *self.shared.mode.lock().expect("no panic") = mode;
     }
@@ -116,7 +129,7 @@ impl Drop for Proxy {
         self.shared.ended.store(true, SeqCst);
         self.cut();
         // The listener looks up when somebody comes; where nobody can, it is gone already.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address);
     }
 }
 
@@ -164,6 +177,9 @@ impl Shared {
             }
             if to.write_all(&bytes[..read]).is_err() {
                 break;
+            }
+            if is_down {
+                self.passed.fetch_add(read as u64, SeqCst);
             }
             if is_down && limit > 0 {
                 std::thread::sleep(Duration::from_secs_f64(read as f64 / limit as f64));

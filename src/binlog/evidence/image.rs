@@ -1,11 +1,12 @@
 //! Rows of a transaction with their values, by column.
 
-use super::{
-    json::{JsonText, decode_json},
-    labels::ColumnFacts,
-};
+use super::labels::ColumnFacts;
 use crate::{
-    binlog::value::{Value, ValueError, canonicalize, decode_value},
+    binlog::{
+        compressed::expand_column,
+        json::{JsonText, decode_json, text_of_diffs},
+        value::{Value, ValueError, canonicalize, decode_content, decode_value},
+    },
     model::{ColumnType, Operation, Table},
 };
 use serde_json::Map;
@@ -188,8 +189,19 @@ pub(super) fn decode_cell(
         Err(error) => return Err(error),
     };
     let raw = payload(kind, bytes, taken);
-    let cell = match value {
-        _ if is_compressed => Cell::Undecoded(raw.to_vec()),
+    if is_compressed {
+        let mut expanded = Vec::new();
+        return Ok(match expand_column(raw, &mut expanded) {
+            Some(()) => (cell_of(kind, decode_content(kind, &expanded)?, &expanded), taken),
+            None => (Cell::Undecoded(raw.to_vec()), taken),
+        });
+    }
+    Ok((cell_of(kind, value, raw), taken))
+}
+
+/// A value's cell; `raw` are its bytes without the length.
+fn cell_of(kind: &ColumnType, value: Value, raw: &[u8]) -> Cell {
+    match value {
         Value::Null => Cell::Null,
         Value::Text(text) if text.as_bytes() != raw => Cell::Recoded(text, raw.to_vec()),
         Value::Bytes(bytes) if matches!(kind, ColumnType::Json { .. }) => match decode_json(raw) {
@@ -197,12 +209,27 @@ pub(super) fn decode_cell(
             Err(_) => Cell::Undecoded(bytes),
         },
         value => Cell::Value(value),
-    };
-    Ok((cell, taken))
+    }
+}
+
+/// What became of a document by the diffs that stand at the start of `bytes`, and the bytes that
+/// these take; [`Cell::NotLogged`] where the document is not known, or they do not fit.
+///
+/// # Errors
+/// Bytes that end inside the diffs.
+pub(super) fn decode_diffs(
+    kind: &ColumnType,
+    before: Option<&[u8]>,
+    bytes: &[u8],
+) -> Result<(Cell, usize), ValueError> {
+    let taken = canonicalize(kind, bytes, &mut Vec::new())?;
+    let diffs = payload(kind, bytes, taken);
+    let text = before.and_then(|before| text_of_diffs(before, diffs).ok());
+    Ok((text.map_or(Cell::NotLogged, Cell::Json), taken))
 }
 
 /// The bytes of a value without the length in front.
-fn payload<'a>(kind: &ColumnType, bytes: &'a [u8], taken: usize) -> &'a [u8] {
+pub(super) fn payload<'a>(kind: &ColumnType, bytes: &'a [u8], taken: usize) -> &'a [u8] {
     let prefix = match *kind {
         ColumnType::String { bytes_max, .. } => 1 + usize::from(bytes_max > 255),
         ColumnType::Blob { length_bytes, .. }

@@ -13,7 +13,7 @@ use crate::{
 pub struct ColumnFacts {
     /// Labels of an ENUM or SET, in order; empty where the log does not carry them.
     pub labels: Vec<String>,
-    /// A compressed column of MariaDB: the image holds the compressed bytes.
+    /// A compressed column of MariaDB: the image holds the compressed bytes. They are expanded.
     pub is_compressed: bool,
 }
 

@@ -4,15 +4,14 @@
 //! finding is about, and decodes all of them. It shares the layouts and the decoding of values.
 
 mod image;
-mod json;
 mod labels;
 mod reader;
 
 pub use image::{Cell, Change, RowOf, TableFacts};
-pub use json::JsonText;
 pub use labels::ColumnFacts;
 pub use reader::{EvidenceFault, EvidenceReader};
 
+pub use super::json::JsonText;
 use crate::model::{CommitTime, Coordinates, Gtid};
 use std::sync::Arc;
 

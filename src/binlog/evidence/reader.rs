@@ -1,19 +1,21 @@
 //! Reads the events of one transaction and decodes them.
 
 use super::{
-    CHANGES_MAX, Cell, Change, Evidence, RowOf, STATEMENTS_MAX, TableFacts, image::decode_cell,
+    CHANGES_MAX, Cell, Change, Evidence, RowOf, STATEMENTS_MAX, TableFacts,
+    image::{decode_cell, decode_diffs, payload},
     labels::column_facts,
 };
 use crate::{
     binlog::{
         ReadError, TablePlan,
         bytes::{Bytes, Short},
+        compressed::{self, ExpandError, Payload},
         event::{self, CHECKSUM_BYTES, Format, HEADER_BYTES, Header, kind, kind_name},
         gtid,
         layout::Layout,
         statement::{Meaning, meaning},
     },
-    model::{CommitTime, Coordinates, Operation},
+    model::{Column, ColumnType, CommitTime, Coordinates, Operation},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,9 +25,6 @@ pub enum EvidenceFault {
     /// An event that cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Events that are compressed.
-    #[error("{0} events are not read yet")]
-    Compressed(&'static str),
     /// Another transaction begins at the place, or none.
     #[error("the transaction there is {found}, and not {wanted}")]
     Other {
@@ -48,7 +47,8 @@ impl From<Short> for EvidenceFault {
 /// Reads one transaction, event by event, and decodes it.
 ///
 /// # Invariants
-/// No input makes it panic, or take much more memory than it is long.
+/// No input makes it panic, or take much more memory than it is long; of a compressed transaction
+/// one event is expanded at a time.
 pub struct EvidenceReader {
     wanted: Option<String>,
     row: Option<RowOf>,
@@ -200,21 +200,43 @@ impl EvidenceReader {
             kind::ANNOTATE_ROWS => self.statement(&String::from_utf8_lossy(body)),
             kind::TABLE_MAP => self.table_map(body)?,
             kind::WRITE_ROWS | kind::WRITE_ROWS_V1 => self.rows(header, body, Insert),
-            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 => self.rows(header, body, Update),
-            kind::DELETE_ROWS | kind::DELETE_ROWS_V1 => self.rows(header, body, Delete),
-            kind::PARTIAL_UPDATE_ROWS => {
-                self.not_decoded("partial JSON updates are not decoded");
+            kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 | kind::PARTIAL_UPDATE_ROWS => {
+                self.rows(header, body, Update);
             }
+            kind::DELETE_ROWS | kind::DELETE_ROWS_V1 => self.rows(header, body, Delete),
             kind::INCIDENT => self.not_decoded("the server lost events here (an incident event)"),
             kind::START_ENCRYPTION => return Err(ReadError::Encrypted.into()),
-            kind::TRANSACTION_PAYLOAD
-            | kind::QUERY_COMPRESSED
-            | kind::WRITE_ROWS_COMPRESSED_V1..=kind::DELETE_ROWS_COMPRESSED => {
-                return Err(EvidenceFault::Compressed(kind_name(header.kind)));
+            kind::TRANSACTION_PAYLOAD => {
+                if let Err(error) = self.payload(body)? {
+                    self.not_decoded(&error.to_string());
+                }
+            }
+            kind if compressed::plain_kind(kind).is_some() => {
+                let mut plain = Vec::new();
+                match compressed::expand(kind, body, &mut plain) {
+                    Ok(kind) => self.dispatch(&Header { kind, ..*header }, &plain)?,
+                    Err(error) => self.not_decoded(&error.to_string()),
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes the events of a compressed transaction, up to one that cannot be expanded.
+    fn payload(&mut self, body: &[u8]) -> Result<Result<(), ExpandError>, EvidenceFault> {
+        let mut payload = match Payload::open(body) {
+            Ok(payload) => payload,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut event = Vec::new();
+        loop {
+            match payload.next(&mut event) {
+                Ok(Some(header)) => self.dispatch(&header, &event[HEADER_BYTES..])?,
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
     }
 
     fn query(&mut self, body: &[u8], extra_post_header: usize) -> Result<(), Short> {
@@ -269,9 +291,7 @@ impl EvidenceReader {
         if !self.row.as_ref().is_none_or(is_wanted) {
             return;
         }
-        let versioned =
-            matches!(header.kind, kind::WRITE_ROWS | kind::UPDATE_ROWS | kind::DELETE_ROWS);
-        if self.walk(bytes, versioned, operation, &facts).is_err() {
+        if self.walk(bytes, header.kind, operation, &facts).is_err() {
             let table = facts.table.full_name();
             self.not_decoded(&format!("a row event of {table} ends inside a row"));
         }
@@ -280,12 +300,12 @@ impl EvidenceReader {
     fn walk(
         &mut self,
         mut body: Bytes<'_>,
-        versioned: bool,
+        event_kind: u8,
         operation: Operation,
         facts: &Arc<TableFacts>,
     ) -> Result<(), Short> {
         body.u16()?;
-        if versioned {
+        if event::has_extra_data(event_kind) {
             let extra = usize::from(body.u16()?).checked_sub(2).ok_or(Short)?;
             body.take(extra)?;
         }
@@ -301,15 +321,27 @@ impl EvidenceReader {
         while !body.is_empty() {
             let left = body.len();
             let (mut before, mut after) = (None, None);
+            let mut documents = Vec::new();
             if operation != Operation::Insert {
-                before = Some(image(facts, first, &mut body)?);
+                before = Some(image(facts, first, &mut body, &mut documents, &[])?);
             }
+            let bits = match event_kind {
+                kind::PARTIAL_UPDATE_ROWS => partial_bits(facts, &mut body)?,
+                _ => &[],
+            };
             if operation != Operation::Delete {
-                after = Some(image(facts, second, &mut body)?);
+                after = Some(image(facts, second, &mut body, &mut documents, bits)?);
             }
             if body.len() == left {
                 // A table whose rows take no bytes would never end.
                 return Err(Short);
+            }
+            let is_unknown =
+                |(at, cell): (usize, &Cell)| *cell == Cell::NotLogged && bit(second, at);
+            if after.iter().flatten().enumerate().any(is_unknown) {
+                self.not_decoded(
+                    "a document that the log has as diffs alone, or that they do not fit",
+                );
             }
             let statement = self.statement.clone();
             self.keep(Change { of: facts.clone(), operation, before, after, statement });
@@ -335,14 +367,39 @@ impl EvidenceReader {
     }
 }
 
+/// Takes what stands before the after image of a partial update: a bit for each column of JSON.
+fn partial_bits<'a>(facts: &TableFacts, body: &mut Bytes<'a>) -> Result<&'a [u8], Short> {
+    let is_json = |column: &&Column| matches!(column.kind, ColumnType::Json { .. });
+    match body.lenenc()? {
+        0 => Ok(&[]),
+        1 => body.take(facts.table.columns.iter().filter(is_json).count().div_ceil(8)),
+        _ => Err(Short),
+    }
+}
+
 /// Decodes one image, a cell a column.
-fn image(facts: &TableFacts, present: &[u8], body: &mut Bytes<'_>) -> Result<Vec<Cell>, Short> {
+///
+/// `documents` are those of the image before, a place for each column of JSON in the table, where
+/// `diffs` has a bit set for diffs of it; they become those of this image.
+fn image<'a>(
+    facts: &TableFacts,
+    present: &[u8],
+    body: &mut Bytes<'a>,
+    documents: &mut Vec<Option<&'a [u8]>>,
+    diffs: &[u8],
+) -> Result<Vec<Cell>, Short> {
+    let before = std::mem::take(documents);
     let columns = facts.table.columns.iter().zip(&facts.columns);
     let count = (0..facts.columns.len()).filter(|at| bit(present, *at)).count();
     let nulls = body.take(count.div_ceil(8))?;
     let mut cells = Vec::with_capacity(facts.columns.len());
     let mut place = 0;
     for (at, (column, of)) in columns.enumerate() {
+        let is_json = matches!(column.kind, ColumnType::Json { .. });
+        let document = documents.len();
+        if is_json {
+            documents.push(None);
+        }
         if !bit(present, at) {
             cells.push(Cell::NotLogged);
             continue;
@@ -353,9 +410,15 @@ fn image(facts: &TableFacts, present: &[u8], body: &mut Bytes<'_>) -> Result<Vec
             cells.push(Cell::Null);
             continue;
         }
-        let (cell, taken) =
-            decode_cell(&column.kind, of.is_compressed, body.0).map_err(|_| Short)?;
-        body.take(taken)?;
+        let (cell, taken) = match is_json && bit(diffs, document) {
+            true => decode_diffs(&column.kind, before.get(document).copied().flatten(), body.0),
+            false => decode_cell(&column.kind, of.is_compressed, body.0),
+        }
+        .map_err(|_| Short)?;
+        let value = body.take(taken)?;
+        if is_json {
+            documents[document] = Some(payload(&column.kind, value, taken));
+        }
         cells.push(cell);
     }
     Ok(cells)

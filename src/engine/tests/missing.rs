@@ -143,10 +143,39 @@ fn without_commit_order_a_lower_number_is_still_found() {
     let about = out.iter().find(|r| r.finding.kind == FindingKind::MissingCopy).unwrap();
     assert_eq!(about.finding.transactions[0].gtid.unwrap().sequence, 2);
     assert!(about.finding.detail.as_ref().unwrap().ends_with("behind or stopped"));
-    verifier.settings.open_keys_max = 0;
+    verifier.settings.memory_bytes = 0;
     verifier.observe(A, &my(4, 9 * MINUTES), &mut out);
     out.clear();
     verifier.advance(B, second(10 * MINUTES), &mut out);
     assert_eq!(out.len(), 1, "let go, so it stays as it is");
     assert_eq!((out[0].finding.settled, out[0].news), (true, false));
+}
+
+/// Minutes of a clock that does not jump.
+fn waited(minutes: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(60 * minutes)
+}
+
+#[test]
+fn a_watch_goes_by_how_long_it_has_waited_whatever_the_clocks_say() {
+    for skew in [-99 * MINUTES, 0, 99 * MINUTES] {
+        let (mut verifier, mut out) = (verifier(["", ""]), Vec::new());
+        verifier.note_waiting(waited(0));
+        for sequence in 1..=2 {
+            verifier.observe(A, &at(1, sequence, skew), &mut out);
+        }
+        for minute in 1..=5 {
+            verifier.note_waiting(waited(minute));
+            verifier.advance_waiting(B, waited(minute), &mut out);
+        }
+        assert_eq!(told(&mut out), [""; 0], "observed after the first minute began");
+        verifier.observe(A, &at(1, 3, skew), &mut out);
+        verifier.note_waiting(waited(6));
+        verifier.advance_waiting(B, waited(5), &mut out);
+        assert_eq!(told(&mut out), [""; 0], "not read any further");
+        verifier.advance_waiting(B, waited(6), &mut out);
+        assert_eq!(told(&mut out), ["1-1-1 2 open  news"]);
+        verifier.observe(B, &at(1, 1, skew), &mut out);
+        assert_eq!(told(&mut out), ["1-1-1 2 healed settled news"], "the third has time");
+    }
 }

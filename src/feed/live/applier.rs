@@ -41,8 +41,7 @@ pub async fn answer_applier_errors(
                     warn!(
                         node = options.node,
                         "cannot ask whether replication has stopped there, so conflicts stay \
-                         pending: {} (the account needs REPLICATION CLIENT on MySQL, SLAVE MONITOR \
-                         on MariaDB)",
+                         pending: {}",
                         failure.error
                     );
                 }
@@ -69,7 +68,7 @@ async fn applier_error<'a>(
             kept.insert(session)
         }
     };
-    let rows = match session.mariadb {
+    let rows = match session.peer.mariadb {
         Some(true) => session.rows::<Row>("SHOW ALL SLAVES STATUS").await?,
         _ => match session.rows::<Row>("SHOW REPLICA STATUS").await {
             Ok(rows) => rows,

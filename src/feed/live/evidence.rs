@@ -2,11 +2,11 @@
 
 use super::{
     DropReason, LiveOptions,
-    connect::Session,
+    connect::{Peer, Session},
     failure::{Failure, Stage},
     follow::{Broken, FIRST_EVENT_SECONDS, SILENCE_SECONDS, next_event},
     packet::{Arrival, Place, whole_event},
-    preflight::ensure_followable,
+    preflight::{REPLICA_NAME, ensure_followable},
     request::Request,
 };
 use crate::{
@@ -73,13 +73,14 @@ async fn read(options: &LiveOptions, wanted: &Wanted) -> Result<Evidence, Failed
         add_statements(&mut session, wanted, &mut reader).await?;
     }
     let request = Request::At(at.file.to_string(), start);
-    let mut stream = session.dump(&request, facts.is_mariadb).await?;
+    let peer = session.peer.clone();
+    let mut stream = session.dump(&request, facts.is_mariadb, REPLICA_NAME).await?;
     let mut place = Place::default();
     place.enter(&at.file, at.start);
     let mut bytes = Vec::new();
     let mut seconds = FIRST_EVENT_SECONDS;
     while place.offset() < at.end {
-        next(options, facts.is_mariadb, &mut stream, seconds, &mut bytes).await?;
+        next(options, &peer, &mut stream, seconds, &mut bytes).await?;
         seconds = SILENCE_SECONDS;
         let fail = |offset, error| Failed::Evidence(fault(&options.node, &at.file, offset, error));
         match place.arrival(&bytes) {
@@ -130,7 +131,7 @@ async fn add_statements(
 /// Receives the next event, whole.
 async fn next(
     options: &LiveOptions,
-    mariadb: bool,
+    peer: &Peer,
     stream: &mut BinlogStream,
     seconds: u64,
     bytes: &mut Vec<u8>,
@@ -138,9 +139,7 @@ async fn next(
     let event = tokio::time::timeout(Duration::from_secs(seconds), next_event(stream)).await;
     let event = event.map_err(|_| Failure::timeout(options, "silence", seconds))?;
     let event = event.map_err(|broken| match broken {
-        Broken::Failed(error) => {
-            Failure::from_client(options, Stage::Streaming, Some(mariadb), &error)
-        }
+        Broken::Failed(error) => Failure::from_client(options, Stage::Streaming, peer, &error),
         Broken::Ended => Failure::closed(options, "the server ended the stream"),
         Broken::Panicked => {
             let hint = "is there a proxy in between? please report this, with the server's version";

@@ -1,6 +1,6 @@
 //! Why a connection fails or ends, in words that say what to do.
 
-use super::{FeedError, LiveOptions};
+use super::{FeedError, LiveOptions, connect::Peer};
 use crate::{binlog::ReadError, config::TlsMode};
 use mysql_async::{DriverError, Error, IoError, ServerError};
 use std::io::ErrorKind;
@@ -32,15 +32,20 @@ pub enum DropReason {
     Reset,
     /// Another server answers.
     Replaced,
+    /// Another replica, or another twinlog, has our server id there.
+    SameId,
     /// An event cannot be read.
     Data,
+    /// It was not read for so long that the server may have ended it: the judge had to wait for
+    /// another stream first.
+    Backpressure,
     /// Anything else that the server or the client library reports.
     Protocol,
 }
 
 impl DropReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [DropReason; 14] = [
+    pub const ALL: [DropReason; 16] = [
         DropReason::Connect,
         DropReason::Auth,
         DropReason::Grant,
@@ -53,7 +58,9 @@ impl DropReason {
         DropReason::Behind,
         DropReason::Reset,
         DropReason::Replaced,
+        DropReason::SameId,
         DropReason::Data,
+        DropReason::Backpressure,
         DropReason::Protocol,
     ];
 
@@ -72,7 +79,9 @@ impl DropReason {
             DropReason::Behind => "behind",
             DropReason::Reset => "reset",
             DropReason::Replaced => "replaced",
+            DropReason::SameId => "same_id",
             DropReason::Data => "data",
+            DropReason::Backpressure => "backpressure",
             DropReason::Protocol => "protocol",
         }
     }
@@ -118,6 +127,13 @@ impl Failure {
         Failure::new(options, DropReason::Timeout, problem, hint)
     }
 
+    pub(super) fn held_back(options: &LiveOptions, seconds: u64) -> Failure {
+        let problem =
+            format!("not read for {seconds} seconds, while other streams were waited for");
+        let hint = "nothing is lost: the stream goes on where it was";
+        Failure::new(options, DropReason::Backpressure, problem, hint)
+    }
+
     pub(super) fn closed(options: &LiveOptions, what: &str) -> Failure {
         let hint = "the server shuts down, crashed, or someone ended this connection; \
                     its error log says more";
@@ -139,11 +155,11 @@ impl Failure {
     pub(super) fn from_client(
         options: &LiveOptions,
         stage: Stage,
-        mariadb: Option<bool>,
+        peer: &Peer,
         error: &Error,
     ) -> Failure {
         match error {
-            Error::Server(error) => from_server(options, stage, mariadb, error),
+            Error::Server(error) => from_server(options, stage, peer, error),
             Error::Io(IoError::Tls(error)) => tls(options, &error.to_string()),
             Error::Io(IoError::Io(error)) => from_io(options, stage, error),
             Error::Driver(error) => from_driver(options, error),
@@ -158,17 +174,34 @@ impl Failure {
 }
 
 fn tls(options: &LiveOptions, problem: &str) -> Failure {
-    // The client library up to 0.37.1 compares the name in "verify-ca", too: its issue 404.
-    let name = options.tls.mode == TlsMode::VerifyCa && problem.contains("not valid for name");
-    let hint = match name {
-        true => {
-            "mode \"verify-ca\" still asks for the host's name in the certificate: issue one that \
-             has it as a subject alternative name"
-        }
-        false => {
-            "tls = { mode = \"verify-ca\", ca = ... } names the authority that signed the \
-             server's certificate; mode = \"required\" asks for none"
-        }
+    let says = |text: &str| problem.contains(text);
+    let host = &options.url.host;
+    let hint = if says("not valid for name") {
+        format!(
+            "have a certificate made for {host}, put a name that it has into the url, or use mode \
+             \"verify-ca\", which looks at the authority alone"
+        )
+    } else if says("UnknownIssuer") {
+        let known = match &options.tls.ca {
+            Some(ca) => format!("in {}", ca.display()),
+            None => "among the well-known public ones".to_owned(),
+        };
+        format!(
+            "the authority that signed the server's certificate is not {known}: name it with \
+             tls = {{ ca = \"FILE\" }}; mode \"required\" asks for none"
+        )
+    } else if says("expired") || says("not valid yet") {
+        "renew the certificate on the server; if it is good, the clock of this machine is wrong"
+            .to_owned()
+    } else if says("UnsupportedCertVersion") {
+        "the server's certificate, or tls.cert, is of X.509 version 1; have one made of version 3"
+            .to_owned()
+    } else if says("fatal alert") {
+        "the server refuses: tls.cert and tls.key must be signed by an authority in its ssl_ca, \
+         and not have expired"
+            .to_owned()
+    } else {
+        "the server must offer TLS 1.2 or 1.3; its error log says more".to_owned()
     };
     Failure::new(options, DropReason::Tls, format!("TLS: {problem}"), hint)
 }
@@ -206,36 +239,36 @@ fn from_driver(options: &LiveOptions, error: &DriverError) -> Failure {
         | DriverError::CleartextPluginDisabled
         | DriverError::MysqlOldPasswordDisabled => (
             DropReason::Auth,
-            "use an account of caching_sha2_password, mysql_native_password or ed25519",
+            "twinlog cannot log in that way: make an account of caching_sha2_password (MySQL), \
+             mysql_native_password, ed25519 or parsec (MariaDB)",
         ),
+        DriverError::NoKeyFound => (DropReason::Tls, "name a PEM file with a key as tls.key"),
         _ => (DropReason::Protocol, "please report this, with the server's version"),
     };
     Failure::new(options, reason, error.to_string(), hint)
 }
 
-fn from_server(
-    options: &LiveOptions,
-    stage: Stage,
-    mariadb: Option<bool>,
-    error: &ServerError,
-) -> Failure {
+fn from_server(options: &LiveOptions, stage: Stage, peer: &Peer, error: &ServerError) -> Failure {
     let user = &options.url.user;
     let problem = format!("error {}: {}", error.code, error.message);
     let connecting = stage == Stage::Connecting;
     let (reason, hint) = match error.code {
-        1045 | 1698 if connecting => (
+        1045 | 1698 if connecting => (DropReason::Auth, password_hint(options)),
+        3159 => (
+            DropReason::Tls,
+            "the server asks for TLS: set tls = { mode = \"verify-identity\", ca = ... }"
+                .to_owned(),
+        ),
+        1275 | 1524 => (
             DropReason::Auth,
             format!(
-                "the password, or the host it is used from, is not that of any account {user}: \
-                 check password_file or password_env of node {}, and on the server: \
-                 SELECT user, host FROM mysql.user WHERE user = '{user}'",
-                options.node
+                "the server does not let {user} log in in that way: give it another on the server"
             ),
         ),
         1130 | 1129 => {
             (DropReason::Auth, format!("create {user}@'<this host>' on the server, or FLUSH HOSTS"))
         }
-        1862 | 3118 | 4151 => {
+        1820 | 1862 | 3118 | 4151 => {
             (DropReason::Auth, format!("unlock {user} or give it a new password on the server"))
         }
         1251 | 2059 | 2061 => (
@@ -243,30 +276,70 @@ fn from_server(
             "this account's way to log in needs TLS: set tls = { mode = \"required\" } or more"
                 .to_owned(),
         ),
-        1045 | 1227 | 1142 | 1044 | 1290 => (DropReason::Grant, grant_hint(user, mariadb)),
+        1045 | 1227 | 1142 | 1044 | 1290 => {
+            (DropReason::Grant, grant_hint(user, peer, stage, &error.message))
+        }
         1040 | 1203 => (DropReason::Connect, "raise max_connections on the server".to_owned()),
         1381 => (DropReason::Server, "set log_bin on the server, and restart it".to_owned()),
         1053 | 1317 | 1927 | 3169 => return Failure::closed(options, &problem),
-        4052 => (DropReason::Server, same_id_hint(options)),
+        4052 => (DropReason::SameId, same_id_hint(options)),
         1236 => dump_refused(options, &error.message),
         _ => (DropReason::Protocol, "the server's error log says more".to_owned()),
     };
     Failure::new(options, reason, problem, hint)
 }
 
-fn grant_hint(user: &str, mariadb: Option<bool>) -> String {
-    let grants = match mariadb {
+fn password_hint(options: &LiveOptions) -> String {
+    let user = &options.url.user;
+    let mut hint = format!(
+        "the password, or the host it is used from, is not that of any account {user}: check \
+         password_file or password_env of node {}, and on the server: SELECT user, host FROM \
+         mysql.user WHERE user = '{user}'",
+        options.node
+    );
+    if options.tls.identity.is_none() {
+        hint += "; an account of REQUIRE SSL or X509, and a server of require_secure_transport, \
+                 want tls, X509 with cert and key";
+    }
+    hint
+}
+
+/// A statement that mends it, to be copied.
+fn grant_hint(user: &str, peer: &Peer, stage: Stage, message: &str) -> String {
+    let needed = match peer.mariadb {
+        // Who registers as a replica is told no more than that he may not.
+        _ if stage == Stage::Streaming => "REPLICATION SLAVE",
         Some(true) => "REPLICATION SLAVE, BINLOG MONITOR, SLAVE MONITOR",
         _ => "REPLICATION SLAVE, REPLICATION CLIENT",
     };
-    format!("on the server: GRANT {grants} ON *.* TO '{user}'@'<this host>'")
+    let account = match peer.account.as_deref().and_then(|account| account.rsplit_once('@')) {
+        Some((user, host)) => format!("{}@{}", quoted(user), quoted(host)),
+        None => format!("{}@'<this host>'", quoted(user)),
+    };
+    let grants = missing_privilege(message).unwrap_or(needed);
+    format!("on the server: GRANT {grants} ON *.* TO {account}")
 }
 
-fn same_id_hint(options: &LiveOptions) -> String {
+/// The privilege that a server asks for, by its own name; SUPER is more than anybody needs.
+///
+/// # Source
+/// Error 1227 of MySQL 9.7 and MariaDB 10.11: `you need (at least one of) the SUPER, REPLICATION
+/// CLIENT privilege(s)`.
+fn missing_privilege(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("(at least one of) the ")?;
+    let (names, _) = rest.split_once(" privilege")?;
+    names.split(", ").find(|name| *name != "SUPER")
+}
+
+fn quoted(name: &str) -> String {
+    format!("'{}'", name.replace('\'', "''"))
+}
+
+pub(super) fn same_id_hint(options: &LiveOptions) -> String {
     let id = options.replica_server_id;
     format!(
-        "another replica, or another twinlog, uses server id {id}: set watch.replica_server_id \
-         to ids that nothing else uses"
+        "another replica, or another twinlog, uses server id {id}: end it, or set \
+         watch.replica_server_id to ids that nothing else uses"
     )
 }
 
@@ -283,7 +356,7 @@ fn dump_refused(options: &LiveOptions, message: &str) -> (DropReason, String) {
         return (DropReason::Behind, BEHIND_HINT.to_owned());
     }
     if says("same server_uuid/server_id") {
-        return (DropReason::Server, same_id_hint(options));
+        return (DropReason::SameId, same_id_hint(options));
     }
     (DropReason::Protocol, "the server's error log says more".to_owned())
 }

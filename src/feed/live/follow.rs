@@ -3,11 +3,12 @@
 use super::{
     LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus,
     backoff::Backoff,
-    connect::Session,
+    connect::{Peer, Session},
     failure::{DropReason, Failure, Stage},
     history::History,
     packet::{Arrival, Place, domain_heads, whole_event},
-    preflight::{ensure_followable, ensure_same},
+    plans::LivePlans,
+    preflight::{Asks, ensure_alone, ensure_followable, ensure_same, new_replica_name},
     progress::{Delivered, is_before},
     request::Request,
 };
@@ -29,10 +30,13 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::sync::mpsc::Sender;
+use tokio::{sync::mpsc::Sender, time::Instant};
 
 /// Seconds without an event or heartbeat after which a connection is given up.
 pub(super) const SILENCE_SECONDS: u64 = 10;
+
+/// Bytes of a transaction that is looked after while it is read.
+const BIG_TRANSACTION: usize = 1 << 20;
 
 /// Seconds a server has to find where the stream begins; it may have to look into many files.
 pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
@@ -40,6 +44,10 @@ pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
 /// Heartbeats, one a second, after which it is looked whether the server's log is still the one
 /// that was read: a connection does not show that it was reset.
 const HEARTBEATS_QUIET: u32 = 15;
+
+/// Seconds that the judge may let a connection wait before it is made again: a server ends one that
+/// takes nothing for `net_write_timeout`, 60 seconds by default.
+const HELD_BACK_SECONDS: u64 = 20;
 
 /// How often a server may lack what it had sent before its log counts as lost. It can be sent
 /// before it is committed there: with a semisynchronous replica that does not answer, ten seconds.
@@ -64,21 +72,30 @@ impl From<Failure> for End {
 /// # Output
 /// First [`FeedItem::Begin`], then every transaction after it, whole, in the log's order,
 /// each once: a connection that ends is made again, after 100 ms and up to 5 s (30 s where the
-/// account is refused), and the stream goes on after the last transaction delivered. What a server says differently after a reconnect is
-/// never papered over. Where it purged what comes next ([`DropReason::Purged`]), a
-/// [`FeedItem::Gap`] names what is missing, and the stream goes on with the oldest file that is
-/// left. Where its log is not the one that was read ([`DropReason::Reset`], or for ten seconds
-/// [`DropReason::Behind`]), it ends with [`LiveEvent::Lost`].
+/// account is refused), and the stream goes on after the last transaction delivered. What a server
+/// says differently after a reconnect is never papered over. Where it purged what comes next
+/// ([`DropReason::Purged`]), a [`FeedItem::Gap`] names what is missing, and the stream goes on with
+/// the oldest file that is left. Where its log is not the one that was read
+/// ([`DropReason::Reset`], or for ten seconds [`DropReason::Behind`]), it ends with
+/// [`LiveEvent::Lost`].
 ///
-/// A receiver that does not receive makes the server wait; after ten minutes the server ends
-/// the connection, and it is made again when the receiver goes on.
+/// A receiver that does not receive, or has too much to judge ([`super::Flow`]), makes the server
+/// wait. Where that took long, the connection is made again ([`DropReason::Backpressure`]) when the
+/// receiver goes on: the server may have ended it.
 ///
 /// # Errors
 /// None: all are delivered, as [`LiveEvent::Disconnected`]. A panic of the client library
 /// on what a server sends counts as a broken connection.
 pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<StreamStatus>) {
+    let mut plans = options.plans.clone();
+    let (number, current) = plans.current();
+    status.flow().restart();
+    let transaction_bytes_max = status.flow().transaction_bytes_max();
     let mut follower = Follower {
-        reader: StreamReader::new("", options.plans.clone()),
+        reader: StreamReader::new("", current).bounded(transaction_bytes_max),
+        held_back: None,
+        plans,
+        untold: Some(number),
         delivered: Delivered::at(&options.start),
         // Who goes on knows what the stream began with.
         begun: matches!(options.start, LiveStart::Resume(_)),
@@ -89,6 +106,10 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         purged: false,
         quiet: 0,
         server: None,
+        peer: Peer::default(),
+        name: new_replica_name(),
+        followed: false,
+        sees_replicas: false,
         place: Place::default(),
         received: false,
         bytes: Vec::new(),
@@ -105,10 +126,16 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         follower.purged = reason == DropReason::Purged && follower.begun;
         behind = if reason == DropReason::Behind { behind + 1 } else { 0 };
         let lost = reason == DropReason::Reset || behind >= BEHIND_TRIES;
-        if std::mem::take(&mut follower.received) {
+        let received = std::mem::take(&mut follower.received);
+        follower.followed |= received;
+        if received && reason != DropReason::SameId {
             backoff.reset();
         }
-        let delay = backoff.after(reason);
+        let delay = match reason {
+            DropReason::Backpressure => Duration::ZERO,
+            DropReason::SameId if !follower.sees_replicas => backoff.after_taken(),
+            reason => backoff.after(reason),
+        };
         if follower.deliver(LiveEvent::Disconnected { reason, error }).await.is_err() {
             return;
         }
@@ -129,6 +156,9 @@ struct Follower {
     send: Sender<LiveEvent>,
     status: Arc<StreamStatus>,
     reader: StreamReader,
+    plans: LivePlans,
+    /// The number of the reader's plans, where it was not told yet.
+    untold: Option<u64>,
     delivered: Delivered,
     /// [`FeedItem::Begin`] was delivered.
     begun: bool,
@@ -140,9 +170,19 @@ struct Follower {
     quiet: u32,
     /// Who answered first.
     server: Option<ServerFacts>,
+    /// Who answered last.
+    peer: Peer,
+    /// What it is called among the server's replicas.
+    name: String,
+    /// A connection has brought events.
+    followed: bool,
+    /// The server tells who else is a replica of it.
+    sees_replicas: bool,
     place: Place,
     /// This connection brought events.
     received: bool,
+    /// It had to wait for the judge for so long.
+    held_back: Option<Duration>,
     /// The event being read; kept for its capacity.
     bytes: Vec<u8>,
 }
@@ -160,10 +200,12 @@ impl Follower {
 
     async fn connect(&mut self) -> Result<BinlogStream, End> {
         self.reader.forget_unfinished();
-        self.headed = false;
+        self.status.flow().reads(0);
+        (self.headed, self.held_back) = (false, None);
         let options = self.options.clone();
         let mut session = Session::open(&options).await?;
         let facts = session.facts().await?;
+        self.peer = session.peer.clone();
         ensure_followable(&options, &facts)?;
         if let Some(before) = self.server.take_if(|before| *before != facts) {
             self.server = Some(before.clone());
@@ -196,7 +238,9 @@ impl Follower {
         {
             self.begin(baseline).await?;
         }
-        Ok(session.dump(&request, mariadb).await?)
+        let asks = if self.followed { Asks::Known(&self.name) } else { Asks::Newcomer };
+        self.sees_replicas = ensure_alone(&mut session, asks).await?;
+        Ok(session.dump(&request, mariadb, &self.name).await?)
     }
 
     fn history(&self) -> History<'_> {
@@ -260,14 +304,16 @@ impl Follower {
             let taken = self.take(&bytes).await;
             self.bytes = bytes;
             taken?;
+            if let Some(held_back) = self.held_back.take() {
+                return Err(Failure::held_back(&self.options, held_back.as_secs()).into());
+            }
         }
     }
 
     fn failure(&self, failed: Broken) -> Failure {
-        let mariadb = self.server.as_ref().map(|server| server.is_mariadb);
         match failed {
             Broken::Failed(error) => {
-                Failure::from_client(&self.options, Stage::Streaming, mariadb, &error)
+                Failure::from_client(&self.options, Stage::Streaming, &self.peer, &error)
             }
             Broken::Ended => Failure::closed(&self.options, "the server ended the stream"),
             Broken::Panicked => Failure::new(
@@ -303,18 +349,29 @@ impl Follower {
             Arrival::Logged(offset) => offset,
         };
         (self.received, self.quiet) = (true, 0);
+        self.renew_plans();
         let progress = self
             .reader
             .event(bytes, offset)
             .map_err(|error| Failure::read(&self.options, self.place.file(), offset, error))?;
         self.status.set_position(self.place.file(), self.place.offset());
         match progress {
-            Progress::Nothing => {}
+            Progress::Nothing => self.reads_on().await?,
             Progress::Rotate { file, position } => self.enter_file(&file, position).await?,
             Progress::Baseline(head) => self.head(head, bytes).await?,
             Progress::Transaction(transaction) => self.transaction(transaction).await?,
         }
         self.begin_where_asked().await
+    }
+
+    /// Takes other plans, where there are any and no transaction is in the middle: a transaction is
+    /// read with one plan.
+    fn renew_plans(&mut self) {
+        if self.plans.have_changed() && !self.reader.is_inside() {
+            let (number, plans) = self.plans.current();
+            self.reader.set_plans(plans);
+            self.untold = Some(number);
+        }
     }
 
     /// The server says where it goes on: when it begins to send, and at every new file.
@@ -379,7 +436,43 @@ impl Follower {
             return Ok(());
         }
         self.status.count_transaction();
-        self.deliver(LiveEvent::Item(FeedItem::Transaction(transaction))).await
+        if let Some(number) = self.untold.take() {
+            self.deliver(LiveEvent::Plans(number)).await?;
+        }
+        let (bytes, since) = (transaction.weight(), Instant::now());
+        self.until_room(bytes).await?;
+        self.status.flow().gives(bytes);
+        self.deliver(LiveEvent::Item(FeedItem::Transaction(transaction))).await?;
+        self.was_held_back(since);
+        Ok(())
+    }
+
+    /// A transaction goes on: a big one waits for room while it is read.
+    async fn reads_on(&mut self) -> Result<(), End> {
+        let bytes = self.reader.unfinished_bytes();
+        if bytes < BIG_TRANSACTION {
+            return Ok(());
+        }
+        self.status.flow().reads(bytes);
+        let since = Instant::now();
+        self.until_room(bytes).await?;
+        self.was_held_back(since);
+        Ok(())
+    }
+
+    async fn until_room(&self, bytes: usize) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            () = self.status.flow().until_room(bytes) => Ok(()),
+            () = self.send.closed() => Err(End::Unheard),
+        }
+    }
+
+    fn was_held_back(&mut self, since: Instant) {
+        let waited = since.elapsed();
+        if waited >= Duration::from_secs(HELD_BACK_SECONDS) {
+            self.held_back = Some(waited);
+        }
     }
 
     /// Delivers the baseline as soon as all before the beginning has been read.

@@ -1,8 +1,12 @@
 //! The first questions to a server, asked until it is there to answer.
 
 use super::{
-    DropReason, FeedError, LiveOptions, ServerFacts, backoff::Backoff, connect::Session,
-    failure::Failure, preflight::ensure_alone, tables::tables_of,
+    DropReason, FeedError, LiveOptions, ServerFacts,
+    backoff::Backoff,
+    connect::Session,
+    failure::Failure,
+    preflight::{Asks, ensure_alone},
+    tables::tables_of,
 };
 use crate::model::TableSchemas;
 
@@ -34,7 +38,7 @@ pub async fn meet(
 async fn ask(options: &LiveOptions) -> Result<(ServerFacts, TableSchemas), Failure> {
     let mut session = Session::open(options).await?;
     let facts = session.facts().await?;
-    ensure_alone(&mut session).await?;
+    ensure_alone(&mut session, Asks::Newcomer).await?;
     let tables = tables_of(&mut session).await?;
     Ok((facts, tables))
 }

@@ -8,10 +8,12 @@ mod backoff;
 mod connect;
 mod evidence;
 mod failure;
+mod flow;
 mod follow;
 mod history;
 mod meet;
 mod packet;
+mod plans;
 mod preflight;
 mod progress;
 mod request;
@@ -22,8 +24,10 @@ mod tables;
 pub use applier::answer_applier_errors;
 pub use evidence::read_transaction;
 pub use failure::DropReason;
+pub use flow::Flow;
 pub use follow::follow;
 pub use meet::meet;
+pub use plans::{LivePlans, PlansSender};
 pub use preflight::{ServerFacts, server_facts};
 pub use status::StreamStatus;
 pub use survey::{Survey, keep_surveying};
@@ -31,7 +35,6 @@ pub use tables::table_schemas;
 
 use super::{FeedError, FeedItem};
 use crate::{
-    binlog::TablePlans,
     config::{MysqlUrl, PasswordSource, TlsConfig},
     model::{Coordinates, Gtid, GtidSet},
 };
@@ -54,7 +57,7 @@ pub struct LiveOptions {
     /// Where to begin.
     pub start: LiveStart,
     /// What is to be known of tables beside their table maps.
-    pub plans: TablePlans,
+    pub plans: LivePlans,
 }
 
 /// Where a stream begins.
@@ -100,6 +103,9 @@ pub enum LiveEvent {
     },
     /// The stream itself, as files would give it.
     Item(FeedItem),
+    /// What comes from here on was read with these plans: their number. Before the first
+    /// transaction, and whenever they were replaced.
+    Plans(u64),
     /// The server has nothing more to send. Told again every second while that is so.
     CaughtUp,
     /// The server answers, and says something else of itself than before.

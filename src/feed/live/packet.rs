@@ -1,6 +1,9 @@
 //! Events as they arrive: back to the bytes of the file, and where they stand in it.
 
-use crate::binlog::event::{HEADER_BYTES, Header, kind, verify_checksum};
+use crate::binlog::{
+    event::{HEADER_BYTES, Header, kind, verify_checksum},
+    may_be_in_payload,
+};
 use mysql_async::binlog::events::Event;
 use std::sync::Arc;
 
@@ -147,23 +150,6 @@ fn offset_of(header: &Header, summed: u64) -> u64 {
         true => summed.saturating_add(u64::from(left_out)),
         false => summed,
     }
-}
-
-fn may_be_in_payload(event_kind: u8) -> bool {
-    !matches!(
-        event_kind,
-        kind::GTID
-            | kind::ANONYMOUS_GTID
-            | kind::GTID_TAGGED
-            | kind::MARIADB_GTID
-            | kind::ROTATE
-            | kind::STOP
-            | kind::INCIDENT
-            | kind::FORMAT_DESCRIPTION
-            | kind::PREVIOUS_GTIDS
-            | kind::HEARTBEAT
-            | kind::HEARTBEAT_V2
-    )
 }
 
 /// Reads the file and offset that a rotate event leads to.

@@ -3,11 +3,12 @@
 use super::{
     FeedError, LiveOptions,
     connect::Session,
-    failure::{DropReason, Failure},
+    failure::{DropReason, Failure, same_id_hint},
 };
 use crate::model::parse_uuid;
 use mysql_async::Row;
 use std::collections::BTreeMap;
+use tracing::warn;
 
 /// What a server says of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,7 +70,10 @@ impl Session<'_> {
         let statement = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})");
         let rows = self.rows::<(String, Option<String>)>(&statement).await?;
         let facts = read_facts(rows.into_iter().collect());
-        self.mariadb = Some(facts.is_mariadb);
+        self.peer.mariadb = Some(facts.is_mariadb);
+        if self.peer.account.is_none() {
+            self.peer.account = Some(self.value("SELECT CURRENT_USER()").await?);
+        }
         Ok(facts)
     }
 }
@@ -119,38 +123,67 @@ pub(super) fn ensure_followable(options: &LiveOptions, facts: &ServerFacts) -> R
     Ok(())
 }
 
-/// The name under which twinlog is in a server's list of replicas.
+/// What the names begin with under which twinlog is in a server's list of replicas.
 pub(super) const REPLICA_NAME: &str = "twinlog";
 
-/// Refuses to follow under an id that another replica of the server has: it would end that
-/// replica's stream, and be ended by it, for ever.
+/// A name for one stream of this process, so that it knows itself among a server's replicas.
+pub(super) fn new_replica_name() -> String {
+    format!("{REPLICA_NAME}-{:08x}", fastrand::u32(..))
+}
+
+/// Who asks whether its server id is free.
+pub(super) enum Asks<'a> {
+    /// One that has not been followed yet, or goes by no name.
+    Newcomer,
+    /// One that was followed under this name.
+    Known(&'a str),
+}
+
+/// Refuses to follow under an id that another replica of the server has: the server ends one of
+/// two streams of the same id, and each would end the other's, for ever. Returns whether the
+/// server let itself be asked.
 ///
-/// One that goes by our own name may be the connection of a run that was just killed, which the
-/// server has not noticed; another twinlog of the same id is told by what the server says when it
-/// ends one of the two.
+/// Of two twinlogs the newer has its way: what is there when it comes may be the connection of a
+/// run that was just killed, which the server has not noticed. The older one is told by the server
+/// that another came, and stays away as long as it sees it there.
+///
+/// MySQL tells its replicas by the UUID that they name, and by server id those that, like twinlog,
+/// name none; MariaDB tells all of them by server id.
 ///
 /// # Source
 /// `SHOW REPLICAS` (MySQL since 8.0.22) or `SHOW SLAVE HOSTS`, with the id first and then the name
 /// that each replica gave of itself; MariaDB asks for REPLICATION MASTER ADMIN, which twinlog does
 /// not need otherwise: where it may not ask, it does not.
-pub(super) async fn ensure_alone(session: &mut Session<'_>) -> Result<(), Failure> {
-    let statement = match session.mariadb {
+pub(super) async fn ensure_alone(
+    session: &mut Session<'_>,
+    asks: Asks<'_>,
+) -> Result<bool, Failure> {
+    let statement = match session.peer.mariadb {
         Some(true) => "SHOW SLAVE HOSTS",
         _ => "SHOW REPLICAS",
     };
-    let Ok(rows) = session.rows::<Row>(statement).await else { return Ok(()) };
+    let Ok(rows) = session.rows::<Row>(statement).await else { return Ok(false) };
     let options = session.options;
-    let cell = |row: &Row, at| row.get_opt::<String, _>(at).and_then(Result::ok);
-    let other = rows.iter().find_map(|row| {
-        let id = cell(row, 0)?.parse::<u32>().ok()?;
-        let name = cell(row, 1).unwrap_or_default();
-        (id == options.replica_server_id && name != REPLICA_NAME).then_some(name)
-    });
-    let Some(name) = other else { return Ok(()) };
     let id = options.replica_server_id;
-    let problem = format!("another replica ({name}) is registered there under server id {id}");
-    let hint = "set watch.replica_server_id to ids that no server and no replica has";
-    Err(Failure::new(options, DropReason::Server, problem, hint))
+    let cell = |row: &Row, at| row.get_opt::<String, _>(at).and_then(Result::ok);
+    let others = rows.iter().filter(|row| cell(row, 0).and_then(|id| id.parse().ok()) == Some(id));
+    for name in others.map(|row| cell(row, 1).unwrap_or_default()) {
+        match asks {
+            Asks::Known(own) if own == name => {}
+            Asks::Newcomer if name.starts_with(REPLICA_NAME) => warn!(
+                node = options.node,
+                "another twinlog ({name}) is registered there under server id {id}; if it runs, \
+                 its stream ends now: two twinlogs need two values of watch.replica_server_id"
+            ),
+            _ => {
+                let problem =
+                    format!("another replica ({name}) is registered there under server id {id}");
+                let hint = same_id_hint(options);
+                return Err(Failure::new(options, DropReason::SameId, problem, hint));
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Refuses a server that is not the one that was followed before, by its `server_id`. One that was

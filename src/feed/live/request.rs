@@ -4,7 +4,6 @@ use super::{
     LiveStart,
     connect::{Session, within},
     failure::{BEHIND_HINT, DropReason, Failure, Stage},
-    preflight::REPLICA_NAME,
     progress::Delivered,
 };
 use crate::model::{Gtid, GtidSet, GtidSource};
@@ -158,11 +157,12 @@ impl Session<'_> {
         })
     }
 
-    /// Makes this connection a stream.
+    /// Makes this connection a stream, of a replica of that name.
     pub(super) async fn dump(
         mut self,
         request: &Request,
         mariadb: bool,
+        name: &str,
     ) -> Result<BinlogStream, Failure> {
         let mut sets = vec![format!("@master_heartbeat_period = {HEARTBEAT_NANOS}")];
         match mariadb {
@@ -180,13 +180,13 @@ impl Session<'_> {
         }
         sets.push(format!("SESSION net_write_timeout = {WRITE_SECONDS}"));
         self.set(&format!("SET {}", sets.join(", "))).await?;
-        let Session { options, conn, mariadb } = self;
+        let Session { options, conn, peer } = self;
         let sids = match request {
             Request::NotIn(set) => sids(set),
             _ => Vec::new(),
         };
-        let mut dump = BinlogStreamRequest::new(options.replica_server_id)
-            .with_hostname(REPLICA_NAME.as_bytes());
+        let mut dump =
+            BinlogStreamRequest::new(options.replica_server_id).with_hostname(name.as_bytes());
         match request {
             Request::NotIn(_) => dump = dump.with_gtid().with_gtid_set(sids),
             Request::File(file) => dump = dump.with_filename(file.as_bytes()),
@@ -196,7 +196,7 @@ impl Session<'_> {
             Request::After(_) => {}
         }
         let stream = within(options, "no answer", conn.get_binlog_stream(dump)).await?;
-        stream.map_err(|error| Failure::from_client(options, Stage::Streaming, mariadb, &error))
+        stream.map_err(|error| Failure::from_client(options, Stage::Streaming, &peer, &error))
     }
 }
 

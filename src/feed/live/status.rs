@@ -1,5 +1,6 @@
 //! Counters of a live stream that others read while it runs.
 
+use super::Flow;
 use crate::binlog::event;
 use std::collections::BTreeMap;
 use std::sync::{
@@ -20,6 +21,7 @@ pub struct StreamStatus {
     /// File and offset change together: two atomics could show the old file's offset in the new
     /// file.
     place: Mutex<(Arc<str>, u64)>,
+    flow: Flow,
 }
 
 /// A counter for every value of an event's type byte.
@@ -33,6 +35,11 @@ impl Default for Kinds {
 }
 
 impl StreamStatus {
+    /// What of the stream is under way to the judge.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
     /// Whether the server is sending.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Relaxed)

@@ -35,9 +35,7 @@ pub async fn keep_surveying(options: LiveOptions, answers: mpsc::Sender<Survey>)
             None => failing = false,
             Some(failure) if !std::mem::replace(&mut failing, true) => warn!(
                 node = options.node,
-                "cannot ask for its binlog files and settings: {} (the account needs REPLICATION \
-                 CLIENT on MySQL, BINLOG MONITOR on MariaDB)",
-                failure.error
+                "cannot ask for its binlog files and settings: {}", failure.error
             ),
             Some(_) => {}
         }

@@ -32,7 +32,7 @@ pub async fn table_schemas(options: &LiveOptions) -> Result<TableSchemas, FeedEr
 
 /// The same, over a session that knows its server.
 pub(super) async fn tables_of(session: &mut Session<'_>) -> Result<TableSchemas, Failure> {
-    let collations = session.collations(session.mariadb == Some(true)).await?;
+    let collations = session.collations(session.peer.mariadb == Some(true)).await?;
     let statement = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
          WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {NOT_OF_USERS}"

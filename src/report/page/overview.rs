@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{FindingKind, Severity, State},
-    report::Status,
+    report::{Status, StreamState},
 };
 use maud::{Markup, html};
 
@@ -134,14 +134,17 @@ fn headline(differ: u64, critical: u64, warning: u64, sees_all: bool) -> String 
 }
 
 fn unseen(status: &Status) -> String {
-    let waits = status.streams.iter().filter(|of| !of.connected || !of.begun);
-    let names: Vec<String> = waits
-        .map(|of| match of.connected {
-            true => format!("the stream of {} has not begun", of.node),
-            false => format!("{} is not connected", of.node),
-        })
-        .collect();
-    names.join(", ")
+    let why = |of: &StreamState| match (of.connected, of.begun, of.caught_up) {
+        (false, ..) => Some(format!("{} is not connected", of.node)),
+        (_, false, _) => Some(format!("the stream of {} has not begun", of.node)),
+        (.., false) => Some(format!("the stream of {} is not read to its end", of.node)),
+        _ => None,
+    };
+    let streams: Vec<String> = status.streams.iter().filter_map(why).collect();
+    match streams.is_empty() {
+        true => "it is only starting".to_owned(),
+        false => streams.join(", "),
+    }
 }
 
 fn list(of: &Overview<'_>) -> Markup {

@@ -127,6 +127,12 @@ impl<'w> Reading<'w> {
         Reading::new(world, read, false)
     }
 
+    /// The same with so little memory.
+    pub fn with_memory(mut self, bytes: usize) -> Self {
+        self.settings.memory_bytes = bytes;
+        self
+    }
+
     /// Runs the engine over the streams.
     pub fn run(&self, turns: Turns) -> Answer {
         let nodes = self.world.setup.nodes;

@@ -1,0 +1,281 @@
+//! How many bytes the engine holds, and what it lets go where they come to a bound.
+//!
+//! What is counted is what grows with lag: open transactions, the ledger, findings that wait, and
+//! copies of either kind. It is counted as it comes and goes, so asking costs nothing; how near it
+//! is to what the allocator has given out, `tests/held_bytes.rs` measures. What does not grow with
+//! lag (tables, counted findings, rules) has bounds of its own, and is not counted.
+
+use super::{Report, Settings, Verifier, open::OpenId, stream::Stream};
+use crate::model::{
+    BlindSpotReason, Certainty, CommitTime, Coordinates, Finding, Gtid, LastWrite, NodeIndex,
+    Outcome, Transaction, TransactionRef,
+};
+
+/// After so many transactions, what is counted by source is counted anew.
+const RECOUNT_EVERY: u32 = 64;
+
+/// What is held, as it was counted last.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Held {
+    /// Bytes held by source and by stream.
+    by_source: usize,
+    /// Bytes of copies that wait for their originals.
+    early: usize,
+    /// Transactions since that was counted.
+    since: u32,
+    /// Bytes that others hold of the same bound.
+    elsewhere: usize,
+}
+
+impl Settings {
+    /// Bytes of findings that wait, at most.
+    pub(super) fn pending_bytes_max(&self) -> usize {
+        self.memory_bytes / 8
+    }
+
+    /// Bytes of rows that are followed, at most.
+    pub(super) fn ledger_bytes_max(&self) -> usize {
+        self.memory_bytes / 4
+    }
+
+    /// Bytes of copies that wait for their originals, at most.
+    pub(super) fn early_bytes_max(&self) -> usize {
+        self.memory_bytes / 8
+    }
+
+    /// Bytes of keys that copies touched not long ago, of all streams, at most.
+    pub(super) fn recent_bytes_max(&self) -> usize {
+        self.memory_bytes / 16
+    }
+}
+
+impl Verifier {
+    /// Bytes held of what grows with lag, as far as they are counted: within a tenth of what the
+    /// allocator has given out.
+    pub fn held_bytes(&self) -> usize {
+        self.open.bytes()
+            + self.ledger.bytes()
+            + self.pending.bytes()
+            + self.definitions.bytes()
+            + self.held.by_source
+            + self.held.early
+    }
+
+    /// Says how many bytes others hold that belong under the same bound: transactions that wait to
+    /// be observed. What is held here has room for the rest.
+    pub fn others_hold(&mut self, bytes: usize) {
+        self.held.elsewhere = bytes;
+    }
+
+    /// Whether observing a transaction of a node's stream would make what is held more: an
+    /// original, or a copy whose original has not been read.
+    pub fn would_grow(&self, node: NodeIndex, tx: &Transaction) -> bool {
+        let Some(gtid) = tx.gtid.filter(|_| !tx.is_empty()) else { return false };
+        let origin = self.nodes.by_server_id(tx.server_id);
+        origin == Some(node) || origin.is_some() && self.open_id(&gtid).is_none()
+    }
+
+    fn open_id(&self, gtid: &Gtid) -> Option<OpenId> {
+        let source = self.sources.known(&gtid.source)?;
+        self.by_sequence.get(&source)?.get(&gtid.sequence).copied()
+    }
+
+    /// Counts what is held by source and by stream.
+    pub(super) fn count_held(&mut self) {
+        let logs = self.streams.iter().flat_map(|stream| stream.shown.values());
+        self.held.early = logs.map(|log| log.bytes()).sum();
+        let recent: usize = self.streams.iter().map(|stream| stream.recent.bytes()).sum();
+        let sequences: usize = self.by_sequence.values().map(|open| open.bytes()).sum();
+        let doubts = self.doubts.values().map(|doubts| doubts.capacity() * size_of::<u64>());
+        self.held.by_source = recent + sequences + doubts.sum::<usize>();
+        self.held.since = 0;
+    }
+
+    /// Whether the ledger has no room for another row.
+    pub(super) fn ledger_is_full(&self) -> bool {
+        self.ledger.len() >= self.settings.ledger_rows_max
+            || self.ledger.bytes() > self.settings.ledger_bytes_max()
+    }
+
+    /// Keeps what is held within its bounds, by letting the oldest go.
+    pub(super) fn keep_bound(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
+        self.held.since += 1;
+        if self.held.since >= RECOUNT_EVERY {
+            self.count_held();
+            self.forget_doubts();
+        }
+        self.keep_early_bound(when, out);
+        if self.overflowing {
+            self.tell_overflow(out);
+        }
+        let (mut keys, mut transactions) = (0_u64, 0_u64);
+        while self.is_over()
+            && let Some(oldest) = self.oldest()
+        {
+            (transactions, self.overflowing) = (transactions + 1, true);
+            keys += self.open.touches_of(oldest).count() as u64;
+            self.forget_rows(oldest, out);
+            let (source, number) =
+                (self.open.get(oldest).source, self.open.get(oldest).gtid.sequence);
+            let last = self.let_go.entry(source).or_default();
+            *last = number.max(*last);
+            self.close(oldest, out);
+        }
+        let (mut settled, bytes_max) = (0, self.settings.pending_bytes_max());
+        while self.pending.keep_bound(bytes_max, out) {
+            settled += 1;
+        }
+        if settled > 0 {
+            let detail = "findings settled before all streams have shown their transactions: their \
+                          outcome and coordinates stay as they were";
+            let reason = BlindSpotReason::BoundReached;
+            self.blind_lightly(node, reason, None, detail, settled, when, out);
+        }
+        if transactions > 0 {
+            let detail = "keys of transactions not yet shown by all streams: \
+                          conflicts with the oldest are no longer looked for";
+            let (reason, count) = (BlindSpotReason::BoundReached, keys.max(1));
+            self.blind(node, reason, None, detail.into(), count, when, out);
+        }
+    }
+
+    /// Tells of rows that the ledger had no room for.
+    ///
+    /// What was forgotten while it was in flight is missing in entries that are made later: they
+    /// tell nothing for certain, until all streams have shown what was in flight.
+    pub(super) fn tell_overflow(&mut self, out: &mut Vec<Report>) {
+        let count = std::mem::take(&mut self.ledger_overflow);
+        if count > 0 {
+            let detail = "rows that the masters may differ on, past the number that is followed";
+            let (node, reason) = (NodeIndex(0), BlindSpotReason::BoundReached);
+            let when = self.newest[0].unwrap_or_default();
+            self.blind(node, reason, None, detail.to_owned(), count, when, out);
+        }
+        let awaits = |stream: &Stream| stream.shown.values().any(|log| log.awaits());
+        if self.open.len() == 0 && !self.streams.iter().any(awaits) && self.has_passed_let_go() {
+            self.overflowing = false;
+        }
+    }
+
+    /// Whether all streams have come to what was let go.
+    fn has_passed_let_go(&self) -> bool {
+        self.let_go.iter().all(|(source, last)| {
+            let owner = self.owners.get(source);
+            let mut others = self.nodes.indices().filter(|node| Some(node) != owner);
+            others.all(|node| {
+                let stream = &self.streams[node.at()];
+                let shown = stream.shown.get(source).map_or(0, |log| log.last().0);
+                !stream.begun || shown >= *last
+            })
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        self.held_bytes() + self.held.elsewhere > self.settings.memory_bytes
+    }
+
+    /// Forgets findings that have settled since a stream was awaited for them.
+    fn forget_doubts(&mut self) {
+        for serials in self.doubts.values_mut().filter(|serials| serials.len() > DOUBTS_MIN) {
+            if serials.len() > 2 * self.pending.findings.len() {
+                serials.retain(|serial| self.pending.has(*serial));
+                serials.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Copies that wait for originals which their own stream does not deliver: past their bound
+    /// only the place of the first ones is kept.
+    fn keep_early_bound(&mut self, when: CommitTime, out: &mut Vec<Report>) {
+        let bytes_max = self.settings.early_bytes_max();
+        if self.held.early <= bytes_max {
+            return;
+        }
+        let mut forgotten = vec![0_u64; self.streams.len()];
+        while self.held.early > bytes_max
+            && let Some((node, source)) = self.most_early()
+        {
+            // Half of them: so often is not looked for who has most.
+            let Some(log) = self.streams[node].shown.get_mut(&source) else { break };
+            let numbers: Vec<u64> = (0..log.waiting_len().div_ceil(2))
+                .map_while(|_| log.forget_first_early())
+                .collect();
+            forgotten[node] += numbers.len() as u64;
+            self.overflowing = true;
+            let gtid_source = self.sources.of(source);
+            for sequence in numbers {
+                self.forget_early_rows(&Gtid { source: gtid_source, sequence }, out);
+            }
+            self.count_held();
+        }
+        for (at, count) in forgotten.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            let detail = "copies of transactions that their own node's stream has not delivered: \
+                          of the first ones only their place is kept, and their rows are not \
+                          compared";
+            let (node, reason) = (NodeIndex(at as u8), BlindSpotReason::BoundReached);
+            self.blind(node, reason, None, detail.into(), count, when, out);
+        }
+    }
+
+    /// The stream and the source with the most copies that wait.
+    fn most_early(&self) -> Option<(usize, usize)> {
+        let streams = self.streams.iter().enumerate();
+        let logs = streams.flat_map(|(at, stream)| {
+            stream.shown.iter().map(move |(source, log)| (log.waiting_len(), at, *source))
+        });
+        logs.max().filter(|(waiting, ..)| *waiting > 0).map(|(_, at, source)| (at, source))
+    }
+
+    /// Forgets the rows that an early copy wrote.
+    fn forget_early_rows(&mut self, gtid: &Gtid, out: &mut Vec<Report>) {
+        for key in self.ledger.extra.remove(gtid).unwrap_or_default() {
+            self.forget_row(key, out);
+        }
+    }
+
+    /// Notes that the rows of copies that wait for this original are not followed any more: what it
+    /// wrote there is not taken for left out.
+    pub(super) fn forget_copy(&mut self, gtid: &Gtid) {
+        let source = self.sources.number(gtid.source);
+        self.overflowing = true;
+        for stream in &mut self.streams {
+            if let Some(log) = stream.shown.get_mut(&source) {
+                log.hides(gtid.sequence);
+            }
+        }
+    }
+
+    /// Forgets a row that is followed: what becomes of it will not be known.
+    pub(super) fn forget_row(&mut self, key: u128, out: &mut Vec<Report>) {
+        let Some(entry) = self.ledger.remove(key) else { return };
+        for write in entry.writes().iter().filter(|write| write.steps[write.origin.at()].is_none())
+        {
+            self.forget_copy(&write.gtid);
+        }
+        for (conflict, _) in entry.conflicts {
+            self.pending.decide(conflict, Outcome::Unknown, out);
+        }
+        if let Some(finding) = entry.open.filter(|_| entry.told) {
+            let news = finding.certainty != Certainty::Possible;
+            let finding = Finding { settled: true, certainty: Certainty::Possible, ..*finding };
+            out.push(Report { finding, news, first: false });
+        }
+    }
+}
+
+/// Findings of a doubt that are too few to be looked through.
+const DOUBTS_MIN: usize = 1_000;
+
+/// Bytes of a finding beside itself, on the heap.
+pub(super) fn heap_of(finding: &Finding) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::capacity);
+    let places = |transaction: &TransactionRef| {
+        transaction.coordinates.capacity() * size_of::<Option<Coordinates>>()
+    };
+    text(&finding.table)
+        + text(&finding.detail)
+        + finding.key.as_ref().map_or(0, |key| key.bytes.len())
+        + finding.last_written.capacity() * size_of::<Option<LastWrite>>()
+        + finding.transactions.capacity() * size_of::<TransactionRef>()
+        + finding.transactions.iter().map(places).sum::<usize>()
+}
