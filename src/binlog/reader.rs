@@ -465,8 +465,7 @@ impl StreamReader {
                 if open.unfinished_alter {
                     kind = StatementKind::Other;
                 }
-                // The first words are looked at, and no more.
-                let text = text[..text.floor_char_boundary(STATEMENT_BYTES_MAX)].to_owned();
+                let text = first_words(&text).to_owned();
                 open.text_bytes += size_of::<Statement>() + text.len();
                 match open.bytes() > self.transaction_bytes_max {
                     true => open.blind(BlindSpotReason::BoundReached, None, PAST_BOUND, 1),
@@ -706,6 +705,15 @@ impl Open {
         self.tx.tables.clear();
         self.layouts.clear();
     }
+}
+
+/// What of a statement is looked at.
+fn first_words(text: &str) -> &str {
+    let mut end = text.len().min(STATEMENT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]
