@@ -292,10 +292,11 @@ fn reports_what_is_gone(server: Server) {
     stream.until_caught_up();
     // A second one of the same server id takes the stream away, and says so.
     let mut second = Following::start(options(&lab, "a", LiveStart::Now));
+    // It asks for the log once somebody has taken where it begins.
+    second.until("the beginning", |seen| seen.begin.is_some());
     stream.until("another replica", has(DropReason::SameId));
     let text = stream.seen.drops[0].1.to_string();
     assert!(text.contains("uses server id 4294900001"), "{text}");
-    second.until("the beginning", |seen| seen.begin.is_some());
     drop(second);
     stream.until_caught_up();
     write(&lab, 1);

@@ -61,6 +61,17 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def busy_seconds(cpus):
+    """For how long these processors have not been idle, all of them together."""
+    total = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name[:3] == "cpu" and name[3:].isdigit() and int(name[3:]) in cpus:
+            # user nice system idle iowait irq softirq steal; guests' time is in user's
+            total += sum(map(int, ticks[:8])) - int(ticks[3]) - int(ticks[4])
+    return total / TICKS
+
+
 class Session:
     """A client that stays connected to one master. For one thread at a time."""
 

@@ -11,16 +11,17 @@ fn is_script(path: &str) -> bool {
     path.starts_with("scripts/") || path == ".ci/run"
 }
 
-/// Files that are sourced by others end in `.sh`; all others are programs.
+/// Files that are sourced or imported by others end in `.sh` or `.py`; all others are programs.
 fn check(source: &Source, executable: bool) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let first = source.text.lines().next().unwrap_or_default();
     let sourced = source.path.ends_with(".sh");
-    if !sourced && !first.starts_with("#!") {
-        let instead = "begin it with #!/usr/bin/env bash; name it .sh where it is only sourced";
+    let part = sourced || source.path.ends_with(".py");
+    if !part && !first.starts_with("#!") {
+        let instead = "begin it with #!/usr/bin/env bash; a part of others is named .sh or .py";
         breaches.push(source.breach(1, "interpreter", "a program that names none", instead));
     }
-    if !sourced && !executable {
+    if !part && !executable {
         let instead = "chmod +x, and git update-index --chmod=+x";
         breaches.push(source.breach(1, "executable", "it cannot be run", instead));
     }
@@ -70,6 +71,7 @@ fn a_broken_script_is_caught() {
     assert_eq!(check("scripts/x", good, false), ["1: executable"]);
     assert_eq!(check("scripts/x", "echo ok\n", true), ["1: interpreter"]);
     assert!(check("scripts/x.d/y.sh", "echo ok\n", false).is_empty());
+    assert!(check("scripts/x.d/y.py", "import sys\n", false).is_empty());
     assert_eq!(check("scripts/x", "#!/usr/bin/env bash\nif; then\n", true), ["2: syntax"]);
     assert!(check("scripts/x", "#!/usr/bin/env python3\nif x:\n  y()\n", true).is_empty());
 }
