@@ -100,7 +100,7 @@ install_missing() { # mariadb|mysql
   locate "$1" && has_plugins "$1" && return # another process was faster
   case $1 in
     mariadb)
-      locate mariadb || apt_install mariadb-server-core mariadb-client
+      locate mariadb || { apt_install mariadb-server-core mariadb-client && locate mariadb; }
       has_plugins mariadb || unpack_mariadb_plugins
       ;;
     mysql) unpack_mysql ;;
