@@ -2,6 +2,7 @@
 
 mod alive;
 mod anew;
+mod asks;
 mod board;
 mod caught_up;
 mod desk;

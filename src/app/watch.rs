@@ -2,6 +2,7 @@
 
 use super::{
     alive::Alive,
+    asks::Asks,
     board::Board,
     filter::{Fate, Filter},
     input::{Input, Reading},
@@ -200,6 +201,8 @@ pub(super) struct Judge {
     pub(super) keeper: Keeper,
     pub(super) reports: Vec<Report>,
     alive: Alive,
+    /// Servers whose logs do not show what they apply.
+    pub(super) asks: Asks,
     surveys: Surveys,
     pub(super) board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
@@ -241,6 +244,7 @@ impl Judge {
             service: Service::new(),
             reports: Vec::new(),
             alive: Alive::new(),
+            asks: Asks::default(),
             surveys: Surveys::default(),
             board,
             starts_now: config.watch.start == Start::Now,
@@ -263,6 +267,7 @@ impl Judge {
             tokio::spawn(keep_known(options.clone(), known.clone(), stale.clone()));
             self.alive.add(node, options.clone());
             self.surveys.add(node, options.clone());
+            self.asks.look_at(node, &self.nodes, &self.verifier, &options);
             tokio::spawn(follow(options.clone(), send, status.clone()));
             statuses.push(status.clone());
             let place = places.get(&self.nodes[node].name);
@@ -386,6 +391,7 @@ impl Judge {
     /// here in time.
     fn look(&mut self, sink: &mut impl WatchSink) {
         self.alive.look(&mut self.verifier, &mut self.reports);
+        self.asks.take(&mut self.verifier, &self.metrics, &mut self.reports);
         if !self.reports.is_empty() {
             self.keeper.must_remember();
             self.tell(sink);

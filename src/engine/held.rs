@@ -84,7 +84,8 @@ impl Verifier {
     pub(super) fn count_held(&mut self) {
         let logs = self.streams.iter().flat_map(|stream| stream.shown.values());
         self.held.early = logs.map(|log| log.bytes()).sum();
-        let recent: usize = self.streams.iter().map(|stream| stream.recent.bytes()).sum();
+        let of_stream = |stream: &Stream| stream.recent.bytes() + stream.asked.bytes();
+        let recent: usize = self.streams.iter().map(of_stream).sum();
         let sequences: usize = self.by_sequence.values().map(|open| open.bytes()).sum();
         let doubts = self.doubts.values().map(|doubts| doubts.capacity() * size_of::<u64>());
         self.held.by_source = recent + sequences + doubts.sum::<usize>();

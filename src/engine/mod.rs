@@ -26,8 +26,11 @@
 //! row's states decide, or the finding is `possible` (see `may_pass_before` in `open`).
 //! The states tell only while nobody but the node's own originals wrote within the bounds: after
 //! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
+//!
+//! Where a server does not log what it applies at all, it is asked: see `asked`.
 
 mod anew;
+mod asked;
 mod common;
 mod compare;
 mod coverage;
@@ -67,6 +70,7 @@ use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet, GtidSource,
     NodeIndex, Nodes, Operation, Severity, Statement, Transaction, TransactionRef,
 };
+use asked::Asked;
 use definitions::Definitions;
 use handover::RecentCopies;
 use held::Held;
@@ -101,6 +105,9 @@ pub struct Settings {
     pub ledger_rows_max: usize,
     /// How long a copy may take before it is missing, in microseconds; 0 turns that off.
     pub missing_after_micros: i64,
+    /// In a stream that turns out to show no copies: writes whose commit times are at most this far
+    /// apart, in microseconds, may not have known of each other.
+    pub silent_window_micros: i64,
 }
 
 impl Default for Settings {
@@ -113,6 +120,7 @@ impl Default for Settings {
             recent_keys_max: 200_000,
             ledger_rows_max: 1_000_000,
             missing_after_micros: 300_000_000,
+            silent_window_micros: 5_000_000,
         }
     }
 }
@@ -282,11 +290,15 @@ impl Verifier {
 
     /// Says that a node's server does not log what it applies: `log_replica_updates` is OFF.
     ///
-    /// Its stream shows no copies, so there the row's states alone tell a handover from a conflict.
+    /// Its stream shows no copies, so the order is what [`Verifier::applied`] is told by the server.
     pub fn without_copies(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
-        self.streams[node.at()].copies_are_logged = false;
+        let stream = &mut self.streams[node.at()];
+        if std::mem::replace(&mut stream.copies_are_logged, false) {
+            stream.asked = Asked::since(stream.ordinal);
+        }
         let detail = "log_replica_updates is OFF there: this stream shows no other node's \
-                      transactions, so the order of writes is not in the log";
+                      transactions. Their order is what the server says: conflicts with what was \
+                      applied at the same moment are possible ones, and rows are not compared";
         self.blind(node, BlindSpotReason::NoCopies, None, detail.to_owned(), 1, when, out);
     }
 
@@ -326,6 +338,13 @@ impl Verifier {
             self.observe_original(seen, tx, out);
         }
         let stream = &mut self.streams[node.at()];
+        if !stream.copies_are_logged {
+            if origin == node && !may_be_injected {
+                stream.asked.logs(gtid, ordinal);
+            }
+            self.count_answers(node, out);
+        }
+        let stream = &mut self.streams[node.at()];
         let harmless = |statement: &Statement| statement.kind.changes_no_rows();
         let hides = tx.blind_spots.iter().any(|spot| spot.reason.hides_rows());
         let shows_all = tx.statements.iter().all(harmless) && !hides;
@@ -354,13 +373,18 @@ impl Verifier {
 
     /// The end of all streams: settles what is left, as it stands.
     pub fn finish(&mut self, out: &mut Vec<Report>) {
-        let is_silent = |s: &Stream| s.begun && !s.cut && s.copies == 0 && s.copies_due > 0;
+        let is_silent = |s: &Stream| {
+            s.begun && !s.cut && s.copies_are_logged && s.copies == 0 && s.copies_due > 0
+        };
         let silent: Vec<bool> = self.streams.iter().map(is_silent).collect();
         for node in self.nodes.indices().filter(|node| silent[node.at()]) {
             let when = self.newest[node.at()].unwrap_or_default();
-            let detail = "no other node's transaction is in this stream: \
-                          log_replica_updates is OFF there, or nothing was applied"
-                .to_owned();
+            let seconds = self.settings.silent_window_micros as f64 / 1e6;
+            let detail = format!(
+                "no other node's transaction is in this stream: log_replica_updates is OFF there, \
+                 or nothing was applied. Writes of one row within {seconds} s on both sides are \
+                 possible conflicts, others are taken to have known of each other"
+            );
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }
         self.settle_divergences(out);
@@ -371,7 +395,8 @@ impl Verifier {
             let log = streams[node.at()].shown.get(&sources.number(gtid.source));
             log.is_some_and(|log| log.was_never_logged(gtid.sequence))
         };
-        self.pending.settle(|node| silent[node.at()], never_logged, out);
+        let window = self.settings.silent_window_micros;
+        self.pending.settle(|node| silent[node.at()], window, never_logged, out);
         self.count_unread_originals(out);
         self.tally.settle(out);
     }

@@ -1,6 +1,7 @@
 //! What the engine knows of one node's stream.
 
 use super::{
+    asked::Asked,
     gap::Gap,
     handover::RecentCopies,
     shown::{DISORDER_MAX, ShownLog},
@@ -27,6 +28,8 @@ pub(super) struct Stream {
     pub(super) cut: bool,
     /// Whether its server logs what it applies, as far as is known.
     pub(super) copies_are_logged: bool,
+    /// What its server says it has applied, where they are not.
+    pub(super) asked: Asked,
     /// Transactions observed so far.
     pub(super) ordinal: u64,
     /// Copies of other nodes' transactions observed so far.
@@ -64,6 +67,7 @@ impl Stream {
             baseline_is_whole: false,
             cut: false,
             copies_are_logged: true,
+            asked: Asked::default(),
             baseline: GtidSet::default(),
             old: GtidSet::default(),
             gaps: Vec::new(),

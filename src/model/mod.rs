@@ -2,6 +2,7 @@
 //!
 //! **Architecture invariant.** `model` depends on nothing else in the crate.
 
+mod applied;
 mod coordinates;
 mod finding;
 mod gtid;
@@ -14,6 +15,7 @@ mod table;
 mod time;
 mod transaction;
 
+pub use applied::Applied;
 pub use coordinates::{Coordinates, file_number};
 pub use finding::{
     Cause, Certainty, ConflictKind, Finding, FindingId, FindingKind, Healed, LastWrite, Outcome,
