@@ -6,12 +6,15 @@ use crate::{
     metrics::Metrics,
     model::{Applied, NodeIndex, Nodes},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc;
 
 /// Answers that may wait for the judge: six seconds of them. A server is not asked further where
 /// the judge does not come to them; what it said is true all the same.
 const WAITING_MAX: usize = 64;
+
+/// From one look at the answers to the next, where nothing else comes.
+const ROUND: Duration = Duration::from_millis(100);
 
 /// Who is asked.
 #[derive(Default)]
@@ -36,6 +39,11 @@ impl Asks {
             tokio::spawn(keep_asking(options.clone(), server_ids, send));
             answers
         });
+    }
+
+    /// How long answers may wait for the judge.
+    pub(super) fn due(&self) -> Option<Duration> {
+        (!self.0.is_empty()).then_some(ROUND)
     }
 
     /// Gives the engine the answers that have come.

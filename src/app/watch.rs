@@ -414,7 +414,7 @@ impl Judge {
 
     /// How long the judge may wait for the streams: what is kept and what is shown is due by then.
     pub(super) fn due(&self) -> Duration {
-        let due = [self.keeper.due(), self.board.due(), self.service.due()];
+        let due = [self.keeper.due(), self.board.due(), self.service.due(), self.asks.due()];
         due.into_iter().flatten().min().unwrap_or(ROUND).min(ROUND)
     }
 
