@@ -189,6 +189,11 @@ fn run_asked(seed: u64, met: &mut asked::Met) -> Result<(), String> {
         world.settle(&mut rng);
         world.flush(&mut rng);
     }
+    if world.setup.strict && world.setup.family == Family::MariaDb {
+        // A transaction that an operator skips counts as applied on the server, and never was:
+        // there is no moment of it to compare with.
+        return Ok(());
+    }
     let (reading, moments) = asked::reading(&world, &mut rng);
     let tell = |e| format!("{:?}\n{moments:?}\n{e}\n{}", world.setup, world.describe());
     let open = asked::check(&reading, &moments, &TURNS, met).map_err(tell)?;

@@ -745,6 +745,7 @@ mod tests {
             unique_takes: vec![],
             statements: vec![],
             blind_spots: vec![],
+            xa: None,
         }
     }
 

@@ -3,8 +3,8 @@
 //! A server that is asked again and again says how far it has applied the others' transactions and
 //! how far its own log goes. Two answers put what was applied between them between ordinals of its
 //! stream: after what was logged by the one, before what was not yet logged by the other. So an
-//! original of another node gets a [`Place`] there, only a wider one than a copy would give it: what
-//! lies outside is ordered, a conflict with what lies inside is `possible`.
+//! original of another node gets a [`Place`] there, only a wider one than a copy would give it:
+//! what lies outside is ordered, a conflict with what lies inside is `possible`.
 //!
 //! # What an answer proves
 //!

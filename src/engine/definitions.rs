@@ -460,6 +460,7 @@ impl Verifier {
         let order = Order {
             sides: [self.side(mine, met.mine, theirs), self.side(theirs, met.theirs.did, mine)],
             may_be_two: false,
+            row: 0,
         };
         let pair = [
             (met.mine, self.open_reference(id, met.mine.operation())),
@@ -507,6 +508,7 @@ impl Verifier {
             // In a stream that turns out to show no copies every write since would be a possible
             // conflict; it is a blind spot as a whole.
             written_over: true,
+            found_otherwise: false,
         }
     }
 

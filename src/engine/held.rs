@@ -23,6 +23,8 @@ pub(super) struct Held {
     early: usize,
     /// Transactions since that was counted.
     since: u32,
+    /// Bytes of XA transactions that are prepared.
+    pub(super) prepared: usize,
     /// Bytes that others hold of the same bound.
     elsewhere: usize,
 }
@@ -58,6 +60,7 @@ impl Verifier {
             + self.pending.bytes()
             + self.definitions.bytes()
             + self.held.by_source
+            + self.held.prepared
             + self.held.early
     }
 
@@ -88,6 +91,7 @@ impl Verifier {
         let recent: usize = self.streams.iter().map(of_stream).sum();
         let sequences: usize = self.by_sequence.values().map(|open| open.bytes()).sum();
         let doubts = self.doubts.values().map(|doubts| doubts.capacity() * size_of::<u64>());
+        self.held.count_prepared(self.streams.iter().map(|stream| &stream.prepared));
         self.held.by_source = recent + sequences + doubts.sum::<usize>();
         self.held.since = 0;
     }

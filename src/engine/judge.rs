@@ -28,6 +28,8 @@ struct Clash {
     doubt_theirs: bool,
     /// The other found what this one left, and this one what the other left.
     written_over: [bool; 2],
+    /// The other found the row otherwise than this one left it, and the other way round.
+    found_otherwise: [bool; 2],
     /// Place of the unique key in the table's, from 1; 0 for the primary key.
     unique: u8,
     /// The keys are spelled differently, and may not be one.
@@ -123,6 +125,7 @@ impl Verifier {
                         continue;
                     }
                     let [doubt_mine, doubt_theirs] = doubts;
+                    let both = [(&touch, &other), (&other, &touch)];
                     clashes.entry(other.owner).or_default().push(Clash {
                         key,
                         table,
@@ -131,10 +134,8 @@ impl Verifier {
                         theirs,
                         doubt_mine,
                         doubt_theirs,
-                        written_over: [
-                            touch.is_what_was_found_by(&other),
-                            other.is_what_was_found_by(&touch),
-                        ],
+                        written_over: both.map(|(one, two)| one.is_what_was_found_by(two)),
+                        found_otherwise: both.map(|(one, two)| !one.may_pass_before(two)),
                         unique: touch.unique,
                         may_be_two: touch.spelling != other.spelling,
                     });
@@ -283,6 +284,7 @@ impl Verifier {
             undecided: self.is_undecided(this, other.origin, other.ordinal),
             doubt: clash.doubt_mine,
             written_over: clash.written_over[0],
+            found_otherwise: clash.found_otherwise[0],
         };
         let theirs = Side {
             gtid: other.gtid,
@@ -292,8 +294,9 @@ impl Verifier {
             undecided: self.is_undecided(other, seen.node, seen.ordinal),
             doubt: clash.doubt_theirs,
             written_over: clash.written_over[1],
+            found_otherwise: clash.found_otherwise[1],
         };
-        Order { sides: [mine, theirs], may_be_two: clash.may_be_two }
+        Order { sides: [mine, theirs], may_be_two: clash.may_be_two, row: clash.key.hash }
     }
 
     /// Whether a node's server has yet to say how an open transaction stands to one of its own.
@@ -336,7 +339,7 @@ impl Verifier {
             for (nth, (at, key, operation, touch)) in rows.into_iter().take(told).enumerate() {
                 let mine = self.reference(seen.node, tx, Some(seen.origin), Some(operation));
                 let theirs = self.open_reference(owner, Some(touch.operation));
-                let order = self.late_order(seen, owner);
+                let order = Order { row: key.hash, ..self.late_order(seen, owner) };
                 let row = row_key(tx, &tx.rows[at], &key);
                 let mut finding = conflict([mine, theirs], row, key.hash);
                 finding.certainty = order.certainty();
@@ -391,6 +394,7 @@ impl Verifier {
             undecided: false,
             doubt: false,
             written_over: false,
+            found_otherwise: true,
         };
         let place = open.places[seen.origin.at()];
         let shown = &self.streams[seen.origin.at()].shown;
@@ -405,6 +409,7 @@ impl Verifier {
                 side(seen.gtid, seen.node, open.ordinal, false),
             ],
             may_be_two: false,
+            row: 0,
         }
     }
 }

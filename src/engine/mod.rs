@@ -61,6 +61,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod waited;
+mod xa;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
 pub use memory::{Memory, OtherNodes, Remembered};
@@ -77,7 +78,7 @@ use held::Held;
 use ledger::Ledger;
 use missing::Overdue;
 use open::{OpenId, OpenTable};
-use pending::Pending;
+use pending::{Pending, Silence};
 use rules::Rules;
 use sequences::Sequences;
 use serde::{Deserialize, Serialize};
@@ -290,7 +291,7 @@ impl Verifier {
 
     /// Says that a node's server does not log what it applies: `log_replica_updates` is OFF.
     ///
-    /// Its stream shows no copies, so the order is what [`Verifier::applied`] is told by the server.
+    /// Its stream shows no copies, so the order is what [`Verifier::applied`] is told.
     pub fn without_copies(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
         let stream = &mut self.streams[node.at()];
         if std::mem::replace(&mut stream.copies_are_logged, false) {
@@ -308,6 +309,10 @@ impl Verifier {
     /// Appends to `out` every finding that is new, changed or settled by it.
     pub fn observe(&mut self, node: NodeIndex, tx: &Transaction, out: &mut Vec<Report>) {
         assert!(self.streams[node.at()].begun, "a stream begins before it is observed");
+        if let Some(step) = &tx.xa {
+            let judged = self.xa_step(node, tx, step);
+            return self.observe(node, &judged, out);
+        }
         let stream = &mut self.streams[node.at()];
         stream.ordinal += 1;
         let (ordinal, was_behind) = (stream.ordinal, stream.is_behind());
@@ -389,16 +394,36 @@ impl Verifier {
         }
         self.settle_divergences(out);
         self.settle_missing(&silent, out);
-        let streams = &self.streams;
-        let sources = &mut self.sources;
-        let never_logged = |node: NodeIndex, gtid: Gtid| {
-            let log = streams[node.at()].shown.get(&sources.number(gtid.source));
-            log.is_some_and(|log| log.was_never_logged(gtid.sequence))
-        };
-        let window = self.settings.silent_window_micros;
-        self.pending.settle(|node| silent[node.at()], window, never_logged, out);
+        self.settle_conflicts(&silent, out);
         self.count_unread_originals(out);
         self.tally.settle(out);
+    }
+
+    fn settle_conflicts(&mut self, silent: &[bool], out: &mut Vec<Report>) {
+        let (streams, open, nodes) = (&self.streams, &self.open, &self.nodes);
+        let (sources, by_sequence) = (&self.sources, &self.by_sequence);
+        let mut was_never_logged = |node: NodeIndex, gtid: Gtid| {
+            let log = sources.known(&gtid.source).and_then(|of| streams[node.at()].shown.get(&of));
+            log.is_some_and(|log| log.was_never_logged(gtid.sequence))
+        };
+        let mut is_last = |gtid: &Gtid, row: u128, but: NodeIndex| {
+            let of_source = sources.known(&gtid.source).and_then(|of| by_sequence.get(&of));
+            let Some(id) = of_source.and_then(|of| of.get(&gtid.sequence)).copied() else {
+                return false;
+            };
+            let origin = open.get(id).origin;
+            let newest = open.touches_on(row, origin).next();
+            let mut others = nodes.indices().filter(|node| ![origin, but].contains(node));
+            newest.is_some_and(|touch| touch.owner == id)
+                && others.all(|node| open.touches_on(row, node).next().is_none())
+        };
+        let silence = Silence {
+            is_silent: &|node| silent[node.at()],
+            is_last: &mut is_last,
+            window_micros: self.settings.silent_window_micros,
+            was_never_logged: &mut was_never_logged,
+        };
+        self.pending.settle(silence, out);
     }
 
     /// Copies whose originals never came: their own stream ends before the others, or lacks them.

@@ -745,6 +745,7 @@ mod tests {
             unique_takes: Vec::new(),
             statements: Vec::new(),
             blind_spots: Vec::new(),
+            xa: None,
         };
         let origin = NodeIndex(0);
         let seen = Seen { node: origin, origin, gtid, source: 0, ordinal: sequence };

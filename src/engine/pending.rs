@@ -67,6 +67,21 @@ pub(super) struct Order {
     pub(super) sides: [Side; 2],
     /// The keys are spelled differently, in a collation that is not known to the letter.
     pub(super) may_be_two: bool,
+    /// The hash of the row's key; 0 for what is about no row.
+    pub(super) row: u128,
+}
+
+/// What tells of the order in a stream that turned out to be without copies.
+pub(super) struct Silence<'a> {
+    /// Whether a node's stream is one.
+    pub(super) is_silent: &'a dyn Fn(NodeIndex) -> bool,
+    /// Whether nobody wrote a row after a transaction, but for one node: that node then found the
+    /// row as the transaction had left it, if it had come.
+    pub(super) is_last: &'a mut dyn FnMut(&Gtid, u128, NodeIndex) -> bool,
+    /// How far apart commit times are, in microseconds, that tell the order.
+    pub(super) window_micros: i64,
+    /// Whether a transaction was applied on a node before its stream began.
+    pub(super) was_never_logged: &'a mut dyn FnMut(NodeIndex, Gtid) -> bool,
 }
 
 /// One transaction of a conflict, as the other's stream has it.
@@ -86,6 +101,8 @@ pub(super) struct Side {
     /// The other one found what this one left: it was written over it, if that stream does not
     /// say otherwise.
     pub(super) written_over: bool,
+    /// The other one found the row otherwise than this one left it.
+    pub(super) found_otherwise: bool,
 }
 
 impl Order {
@@ -97,18 +114,23 @@ impl Order {
     }
 
     /// Decides what no copy shows, in streams that turned out to be without copies; false when
-    /// one was written over the other, or long after it. Else it stays in doubt: neither the
-    /// row's states nor the clocks prove a conflict.
-    fn settle_silent(
-        &mut self,
-        is_silent: impl Fn(NodeIndex) -> bool,
-        is_long_before: impl Fn(&Gtid) -> bool,
-    ) -> bool {
-        for side in self.sides.iter_mut().filter(|side| side.awaited && is_silent(side.other)) {
-            if side.written_over || is_long_before(&side.gtid) {
+    /// one was written over the other, or long after it. Where the row's states do not prove that
+    /// it had not come it stays in doubt.
+    fn settle_silent(&mut self, silence: &mut Silence<'_>, finding: &Finding) -> bool {
+        for side in self.sides.iter_mut().filter(|side| side.awaited) {
+            if (silence.was_never_logged)(side.other, side.gtid) {
                 return false;
             }
-            side.doubt = true;
+            if !(silence.is_silent)(side.other) {
+                continue;
+            }
+            let had_not_come =
+                side.found_otherwise && (silence.is_last)(&side.gtid, self.row, side.other);
+            let is_long_before = || is_long_before(finding, &side.gtid, silence.window_micros);
+            if side.written_over || !had_not_come && is_long_before() {
+                return false;
+            }
+            side.doubt |= !had_not_come;
         }
         true
     }
@@ -297,25 +319,16 @@ impl Pending {
         }
     }
 
-    /// The end: everything is reported as it stands. In the streams named by `is_silent` no
-    /// copy shows the order; there the row's states tell a handover from a conflict. What a
-    /// stream never logged was applied there before it began.
-    pub(super) fn settle(
-        &mut self,
-        is_silent: impl Fn(NodeIndex) -> bool,
-        window_micros: i64,
-        mut never_logged: impl FnMut(NodeIndex, Gtid) -> bool,
-        out: &mut Vec<Report>,
-    ) {
+    /// The end: everything is reported as it stands. In streams without copies the row's states
+    /// tell a handover from a conflict. What a stream never logged was applied there before it
+    /// began.
+    pub(super) fn settle(&mut self, mut silence: Silence<'_>, out: &mut Vec<Report>) {
         self.bytes = 0;
         for (_, mut unsettled) in std::mem::take(&mut self.findings) {
             let mut news = false;
             let finding = &mut unsettled.finding;
             if let Some(order) = &mut unsettled.order {
-                let mut awaited = order.sides.iter().filter(|side| side.awaited);
-                let applied_before = awaited.any(|side| never_logged(side.other, side.gtid));
-                let is_long_before = |gtid: &Gtid| is_long_before(finding, gtid, window_micros);
-                if applied_before || !order.settle_silent(&is_silent, is_long_before) {
+                if !order.settle_silent(&mut silence, finding) {
                     continue;
                 }
                 news = order.certainty() != finding.certainty;

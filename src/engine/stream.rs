@@ -5,6 +5,7 @@ use super::{
     gap::Gap,
     handover::RecentCopies,
     shown::{DISORDER_MAX, ShownLog},
+    xa::Prepared,
 };
 use crate::model::{Gtid, GtidSet, GtidSource, NodeIndex};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub(super) struct Stream {
     pub(super) baseline: GtidSet,
     /// Copies of an old history that may still come: see `anew`.
     pub(super) old: GtidSet,
+    /// XA transactions that are prepared there, and not ended.
+    pub(super) prepared: Prepared,
     /// Parts of it that are missing.
     pub(super) gaps: Vec<Gap>,
     /// The baseline names all that was applied, not only what was logged.
@@ -70,6 +73,7 @@ impl Stream {
             asked: Asked::default(),
             baseline: GtidSet::default(),
             old: GtidSet::default(),
+            prepared: Prepared::default(),
             gaps: Vec::new(),
             ordinal: 0,
             copies: 0,

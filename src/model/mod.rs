@@ -33,5 +33,5 @@ pub use table::{Column, ColumnType, RowKey, Table, TableId, UniqueKey};
 pub use time::CommitTime;
 pub use transaction::{
     BlindSpot, BlindSpotReason, Definition, DefinitionEffect, Key, Operation, RowChange, RowState,
-    RuleValue, Statement, StatementKind, Transaction, UniqueTake,
+    RuleValue, Statement, StatementKind, Transaction, UniqueTake, XaStep, Xid,
 };

@@ -94,12 +94,18 @@ async fn ask<'a>(
         Own::MariaDb { server_id } => {
             let applied = set(&session.value("SELECT @@global.gtid_slave_pos").await?);
             let mut own = set(&session.value("SELECT @@global.gtid_binlog_state").await?);
-            own.retain(|source| matches!(source, GtidSource::MariaDb { server_id: id, .. } if *id == server_id));
+            own.retain(|source| match source {
+                GtidSource::MariaDb { server_id: of, .. } => *of == server_id,
+                GtidSource::MySql { .. } => false,
+            });
             Ok(Some(Applied { applied, own }))
         }
         Own::MySql { uuid } => {
             let all = set(&session.value("SELECT @@global.gtid_executed").await?);
-            let is_own = |source: &GtidSource| matches!(source, GtidSource::MySql { uuid: of, .. } if *of == uuid);
+            let is_own = |source: &GtidSource| match source {
+                GtidSource::MySql { uuid: of, .. } => *of == uuid,
+                GtidSource::MariaDb { .. } => false,
+            };
             let (mut applied, mut own) = (all.clone(), all);
             applied.retain(|source| !is_own(source));
             own.retain(is_own);

@@ -282,6 +282,7 @@ fn transaction(
         unique_takes: Vec::new(),
         statements: Vec::new(),
         blind_spots: Vec::new(),
+        xa: None,
     };
     for change in &entry.changes {
         let place = own.iter().position(|table| *table == change.table).unwrap();
