@@ -499,7 +499,6 @@ impl Judge {
                 if tx.blind_spots.iter().any(|s| s.reason == BlindSpotReason::StaleSchema) {
                     input.reading.stale.notify_one();
                 }
-                self.verifier.others_hold(self.pressure.others_hold);
                 self.verifier.observe(input.node, &tx, &mut self.reports);
                 input.reading.status.flow().judged(tx.weight());
                 let origin = self.nodes.by_server_id(tx.server_id);

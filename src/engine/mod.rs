@@ -60,6 +60,7 @@ mod tests;
 mod waited;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
+pub use held::Share;
 pub use memory::{Memory, OtherNodes, Remembered};
 pub use ownership::Ownership;
 
