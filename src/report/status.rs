@@ -12,6 +12,8 @@ pub struct Status {
     pub started_at: CommitTime,
     /// All streams are connected, have begun, and are caught up with.
     pub ready: bool,
+    /// The node whose server has to answer before anything is judged; `None` once all have.
+    pub waits_for: Option<String>,
     /// Commits to the store fail: since when. Findings wait for it, and pages do not have them.
     #[serde(serialize_with = "maybe_time")]
     pub store_fails_since: Option<CommitTime>,

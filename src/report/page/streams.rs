@@ -17,9 +17,10 @@ pub fn streams(status: &Status) -> Markup {
 fn card(status: &Status, of: &StreamState, at: usize) -> Markup {
     html! {
         section.card aria-label={ "Stream of " (of.node) } {
-            h3 { (node(&of.node, at)) " " (state(of)) }
+            h3 { (node(&of.node, at)) " " (state(status, of)) }
             dl.facts {
-                dt { "Server" } dd { (of.server) }
+                dt { "Server" }
+                dd { @if of.server.is_empty() { "has not answered yet" } @else { (of.server) } }
                 dt { "Read to" }
                 dd.mono {
                     @match &of.at {
@@ -70,9 +71,15 @@ fn shown_to(of: &crate::report::Shown) -> Markup {
     }
 }
 
-fn state(of: &StreamState) -> Markup {
+fn state(status: &Status, of: &StreamState) -> Markup {
     html! {
         @match (of.connected, of.begun) {
+            _ if status.waits_for.as_ref() == Some(&of.node) => {
+                span.tag.critical { "waited for" }
+            }
+            _ if status.waits_for.is_some() && !of.server.is_empty() => {
+                span.tag.warning { "has answered" }
+            }
             (true, true) => span.tag.good { "connected" },
             (true, false) => span.tag.warning { "connected, not begun" },
             (false, _) => span.tag.critical { "not connected" },
