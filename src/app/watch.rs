@@ -384,8 +384,10 @@ impl Judge {
         let input = &mut self.inputs[at];
         let name = self.nodes[input.node].name.as_str();
         match event {
-            LiveEvent::Connected { file, position } => {
-                info!(node = name, file, position, "following");
+            LiveEvent::Connected { file, position, after } => {
+                // By GTID a server begins with a file's head, and leaves out what it may.
+                let position = after.is_none().then_some(position);
+                info!(node = name, file, position, after, "following");
                 (input.connected, input.replaced) = (true, false);
                 self.board.connected(input.node);
             }
