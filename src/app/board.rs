@@ -6,7 +6,7 @@ use crate::{
     feed::live::ServerFacts,
     metrics::Metrics,
     model::{CommitTime, Gtid, Node, NodeIndex, Nodes, Transaction},
-    report::{Check, OriginState, Shown, Status, StreamState},
+    report::{Check, Memory, OriginState, Shown, Status, StreamState},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -104,6 +104,17 @@ impl Board {
             self.status.store_fails_since = since;
             self.changed = true;
         }
+    }
+
+    /// What is held. It moves with every transaction, which are shown anyway; what shows by itself
+    /// is a step of a hundredth.
+    pub(super) fn holds(&mut self, memory: Memory) {
+        let old = self.status.memory;
+        let step = old.held_bytes.abs_diff(memory.held_bytes) > memory.limit_bytes / 100;
+        if step || old.nearly_full != memory.nearly_full || old.limit_bytes != memory.limit_bytes {
+            self.changed = true;
+        }
+        self.status.memory = memory;
     }
 
     pub(super) fn caught_up(&mut self, node: NodeIndex) {

@@ -19,6 +19,7 @@ use crate::{
     http::{Pulse, Shared},
     metrics::Metrics,
     model::{NodeIndex, Nodes},
+    report::Memory,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -46,11 +47,14 @@ impl Front {
         let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
         let metrics = Metrics::new(nodes, reasons, event::kind_names())?;
         metrics.configured(now());
-        metrics.set_held(0, memory as usize);
+        let limit = memory as usize;
+        metrics.set_held(0, limit);
+        let mut board = Board::new(nodes);
+        board.holds(Memory { limit_bytes: limit, ..Memory::default() });
         Ok(Front {
             metrics: Arc::new(metrics),
             pulse: Arc::default(),
-            board: Board::new(nodes),
+            board,
             statuses: nodes.indices().map(|_| Arc::default()).collect(),
         })
     }

@@ -17,7 +17,7 @@ use super::{
     judge::under_way_max,
     watch::{Judge, WatchError, WatchSink, now},
 };
-use crate::{engine::Share, feed::FeedItem};
+use crate::{engine::Share, feed::FeedItem, report::Memory};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -86,8 +86,17 @@ impl Input {
 }
 
 impl Judge {
-    /// Bytes held of what is in flight.
-    pub(super) fn held_bytes(&mut self) -> usize {
+    /// What is held of what is in flight.
+    pub(super) fn memory(&mut self) -> Memory {
+        let held_bytes = self.weigh();
+        let is_full = |share: &Share| share.is_past(PRESSED_DOWN_TO);
+        // Nothing may have come since it was pressed, and all of it gone.
+        let nearly_full = self.pressure.pressed && self.verifier.shares().iter().any(is_full);
+        Memory { held_bytes, limit_bytes: self.pressure.limit, nearly_full }
+    }
+
+    /// Bytes held. The engine is told how many of them are not its own.
+    fn weigh(&mut self) -> usize {
         let under_way = self.inputs.iter().map(|of| of.reading.status.flow().bytes()).sum();
         self.verifier.others_hold(under_way);
         self.verifier.held_bytes() + under_way
@@ -95,7 +104,7 @@ impl Judge {
 
     /// Whether what is held is near a bound.
     pub(super) fn is_pressed(&mut self) -> bool {
-        self.held_bytes();
+        self.weigh();
         let crowds = |input: &Input| match input.waiting.front() {
             Some(FeedItem::Transaction(tx)) => {
                 self.verifier.would_crowd(input.node, tx, PRESSED_PAST)

@@ -330,8 +330,9 @@ impl Judge {
             self.tell(sink);
         }
         self.surveys.look(&mut self.board, &self.metrics);
-        let held = self.held_bytes();
-        self.metrics.set_held(held, self.pressure.limit());
+        let memory = self.memory();
+        self.metrics.set_held(memory.held_bytes, memory.limit_bytes);
+        self.board.holds(memory);
         if let Some(status) = self.board.publish(&self.nodes, &self.verifier, &self.metrics) {
             if !self.keeper.keeps() {
                 for (input, at) in self.inputs.iter().filter_map(|of| Some((of, of.at.as_ref()?))) {
