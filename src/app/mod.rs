@@ -9,6 +9,7 @@ mod desk;
 pub mod explain;
 pub mod filter;
 pub mod findings;
+mod front;
 pub mod health;
 mod input;
 mod judge;

@@ -64,6 +64,7 @@ mod waited;
 mod xa;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
+pub use held::Share;
 pub use memory::{Memory, OtherNodes, Remembered};
 pub use ownership::Ownership;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Findings that are kept until they settle; about 1 KB each.
-const UNSETTLED_MAX: usize = 200_000;
+pub(super) const UNSETTLED_MAX: usize = 200_000;
 
 /// A finding's share of a tree whose nodes stand half full.
 const NODE_BYTES: usize = size_of::<Unsettled>() + 2 * size_of::<u64>();

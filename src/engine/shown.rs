@@ -278,6 +278,11 @@ impl ShownLog {
         !self.early.is_empty() || !self.runs.is_empty()
     }
 
+    /// Whether the copy of this number waits for its original.
+    pub(super) fn has_waiting(&self, sequence: u64) -> bool {
+        self.early.contains_key(&sequence) || self.runs.iter().any(|run| run.has(sequence))
+    }
+
     /// Copies that wait.
     pub(super) fn waiting_len(&self) -> usize {
         self.early.len()

@@ -102,6 +102,9 @@ pub enum LiveEvent {
         file: String,
         /// The offset, in bytes.
         position: u64,
+        /// The server was asked for what comes after these GTIDs, in its own notation. Then it
+        /// begins with the head of the file, and leaves out what it has been told of.
+        after: Option<String>,
     },
     /// The stream itself, as files would give it.
     Item(FeedItem),
