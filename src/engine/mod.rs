@@ -388,8 +388,9 @@ impl Verifier {
             let seconds = self.settings.silent_window_micros as f64 / 1e6;
             let detail = format!(
                 "no other node's transaction is in this stream: log_replica_updates is OFF there, \
-                 or nothing was applied. Writes of one row within {seconds} s on both sides are \
-                 possible conflicts, others are taken to have known of each other"
+                 or nothing was applied. Where the rows do not tell the order, writes of one row \
+                 within {seconds} s on both sides are possible conflicts, others are taken to have \
+                 known of each other"
             );
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }
