@@ -37,6 +37,7 @@ fn transaction(rows: usize) -> Transaction {
         unique_takes: Vec::new(),
         statements: Vec::new(),
         blind_spots: Vec::new(),
+        xa: None,
     }
 }
 

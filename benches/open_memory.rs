@@ -109,6 +109,7 @@ impl Log {
             unique_takes: Vec::new(),
             statements: Vec::new(),
             blind_spots: Vec::new(),
+            xa: None,
         };
         Log { rows, tx }
     }

@@ -91,6 +91,7 @@ impl Maker {
             unique_takes: Vec::new(),
             statements: Vec::new(),
             blind_spots: Vec::new(),
+            xa: None,
         };
         for key in keys[0]..keys[1] {
             let bytes = key.to_le_bytes();

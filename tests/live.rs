@@ -119,7 +119,7 @@ impl Following {
 impl Seen {
     fn take(&mut self, event: LiveEvent) {
         match event {
-            LiveEvent::Connected { file, position } => self.connected.push((file, position)),
+            LiveEvent::Connected { file, position, .. } => self.connected.push((file, position)),
             LiveEvent::Item(FeedItem::Begin(set)) => {
                 assert!(self.begin.replace(set).is_none(), "a second beginning");
                 assert!(self.transactions.is_empty(), "a transaction before the beginning");

@@ -271,13 +271,11 @@ fn stopped_for_long(server: Server) {
 }
 
 #[test]
-#[ignore = "#5: the ledger's share can be full before the stream that is ahead waits"]
 fn mariadb_a_slow_stream_is_waited_for() {
     a_slow_stream_is_waited_for(Server::MariaDb);
 }
 
 #[test]
-#[ignore = "#5: the ledger's share can be full before the stream that is ahead waits"]
 fn mysql_a_slow_stream_is_waited_for() {
     a_slow_stream_is_waited_for(Server::MySql);
 }

@@ -185,6 +185,11 @@ def twinlog_itself(made):
         37, "Gaps", "Parts of a binary log that were not read and will not be, within the time "
         "range: purged, reset, or of another server. A blind spot names what was in each.",
         [("round(increase(twinlog_gaps_total{}[$__range]))", "{{stream}}")], decimals=0))
+    made.with_panel(lines(
+        38, "Answers to what was applied", "Per second, of servers that do not log what they "
+        "apply: what they answer is the order of writes. While there are none, conflicts with "
+        "what that node writes wait to be told.",
+        [("rate(twinlog_applied_answers_total{}[$__rate_interval])", "{{stream}}")]))
     made.with_row(row(40, "twinlog itself"))
     made.with_panel(number(
         41, "Store", "When what a restart goes on with was last committed to the store. It grows "

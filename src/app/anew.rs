@@ -42,6 +42,8 @@ impl Judge {
             }
             _ => {}
         }
+        let options = &self.inputs[at].reading.options;
+        self.asks.look_at(node, &self.nodes, &self.verifier, options);
     }
 
     /// Another server answers in a node's place: it is not followed, and that is told once.

@@ -6,7 +6,7 @@ use crate::{
     feed::live::ServerFacts,
     metrics::Metrics,
     model::{CommitTime, Gtid, Node, NodeIndex, Nodes, Transaction},
-    report::{Check, OriginState, Shown, Status, StreamState},
+    report::{Check, Memory, OriginState, Shown, Status, StreamState},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -28,10 +28,9 @@ pub(super) struct Board {
 }
 
 impl Board {
-    pub(super) fn new(nodes: &Nodes, facts: &[ServerFacts]) -> Board {
-        let stream = |(node, facts): ((NodeIndex, &Node), &ServerFacts)| StreamState {
-            node: node.1.name.clone(),
-            server: facts.version.clone(),
+    pub(super) fn new(nodes: &Nodes) -> Board {
+        let stream = |(_, node): (NodeIndex, &Node)| StreamState {
+            node: node.name.clone(),
             shown: nodes
                 .iter()
                 .map(|(_, of)| Shown { origin: Some(of.name.clone()), ..Shown::default() })
@@ -43,7 +42,7 @@ impl Board {
             .map(|(_, of)| OriginState { node: of.name.clone(), ..OriginState::default() });
         let status = Status {
             started_at: now(),
-            streams: nodes.iter().zip(facts).map(stream).collect(),
+            streams: nodes.iter().map(stream).collect(),
             origins: origins.collect(),
             ..Status::default()
         };
@@ -56,6 +55,26 @@ impl Board {
     /// Where snapshots come out.
     pub(super) fn snapshots(&self) -> watch::Receiver<Arc<Status>> {
         self.snapshots.subscribe()
+    }
+
+    /// Before anything is judged: a node's server is waited for, and why, for a person, once that
+    /// is known.
+    ///
+    /// # Output
+    /// The snapshot that says so.
+    pub(super) fn waits_for(&mut self, node: NodeIndex, why: Option<String>) -> Arc<Status> {
+        self.status.waits_for = Some(self.status.streams[node.at()].node.clone());
+        self.stream(node).error = why;
+        let snapshot = Arc::new(self.status.clone());
+        self.snapshots.send_replace(snapshot.clone());
+        snapshot
+    }
+
+    /// A node's server has answered.
+    pub(super) fn met(&mut self, node: NodeIndex, facts: &ServerFacts) {
+        self.status.waits_for = None;
+        let stream = self.stream(node);
+        (stream.server, stream.error) = (facts.version.clone(), None);
     }
 
     fn stream(&mut self, node: NodeIndex) -> &mut StreamState {
@@ -85,6 +104,17 @@ impl Board {
             self.status.store_fails_since = since;
             self.changed = true;
         }
+    }
+
+    /// What is held. It moves with every transaction, which are shown anyway; what shows by itself
+    /// is a step of a hundredth.
+    pub(super) fn holds(&mut self, memory: Memory) {
+        let old = self.status.memory;
+        let step = old.held_bytes.abs_diff(memory.held_bytes) > memory.limit_bytes / 100;
+        if step || old.nearly_full != memory.nearly_full || old.limit_bytes != memory.limit_bytes {
+            self.changed = true;
+        }
+        self.status.memory = memory;
     }
 
     pub(super) fn caught_up(&mut self, node: NodeIndex) {

@@ -30,7 +30,6 @@ pub(super) fn verifier(
 
 /// Limits and windows as a configuration has them; `memory_bytes` where it is not the usual bound.
 pub(super) fn settings(config: &Config, memory_bytes: Option<usize>) -> Settings {
-    let micros = |window: Duration| i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
     Settings {
         shared_key_window_micros: micros(config.shared_key_window),
         near_conflict_window_micros: micros(config.near_conflict_window),
@@ -39,6 +38,11 @@ pub(super) fn settings(config: &Config, memory_bytes: Option<usize>) -> Settings
         memory_bytes: memory_bytes.unwrap_or(Settings::default().memory_bytes),
         ..Settings::default()
     }
+}
+
+/// A window as the engine has it.
+pub(super) fn micros(window: Duration) -> i64 {
+    i64::try_from(window.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Of a bound on all that is held, the share of what one stream has under way to the judge: one

@@ -2,12 +2,14 @@
 
 mod alive;
 mod anew;
+mod asks;
 mod board;
 mod caught_up;
 mod desk;
 pub mod explain;
 pub mod filter;
 pub mod findings;
+mod front;
 pub mod health;
 mod input;
 mod judge;

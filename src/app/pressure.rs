@@ -5,6 +5,9 @@
 //! other streams have not shown, and copies whose originals have not been read; both go when the
 //! stream that is behind is read. So near the bound only that one is, and the others' servers wait.
 //!
+//! Parts of what is held have bounds of their own, and the fullest counts: rows of copies whose
+//! originals have not been read fill the ledger's quarter long before the whole is full.
+//!
 //! Waiting helps only where something comes. A stream that has said that it has no more is not
 //! waited for, nor one that has made nothing go for a while: replication has stopped, or its
 //! server is down. Then all are read on, and at the bound the engine lets the oldest go.
@@ -14,7 +17,7 @@ use super::{
     judge::under_way_max,
     watch::{Judge, WatchError, WatchSink, now},
 };
-use crate::feed::FeedItem;
+use crate::{engine::Share, feed::FeedItem, report::Memory};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -25,6 +28,10 @@ const FRUITLESS_BEHIND: Duration = Duration::from_secs(600);
 const BEHIND_MICROS: i64 = 60_000_000;
 /// How long the judge waits at once.
 const LOOK: Duration = Duration::from_millis(500);
+/// Eighths of a share at which streams begin to wait.
+const PRESSED_PAST: u8 = 6;
+/// Eighths at which they go on.
+const PRESSED_DOWN_TO: u8 = 5;
 
 /// Bounds, and how long has been waited.
 pub(super) struct Pressure {
@@ -34,8 +41,6 @@ pub(super) struct Pressure {
     pressed: bool,
     /// Per stream: for how long it was waited for since it has made something go.
     waited: Vec<Duration>,
-    /// Bytes that are held beside the engine.
-    pub(super) others_hold: usize,
 }
 
 impl Pressure {
@@ -45,8 +50,19 @@ impl Pressure {
             under_way_max: under_way_max(limit, nodes),
             pressed: false,
             waited: vec![Duration::ZERO; nodes],
-            others_hold: 0,
         }
+    }
+
+    /// Whether streams have to wait: some share is past three quarters, or has been and is not down
+    /// to five eighths again, or what comes next is too much for what is left of one.
+    fn press(&mut self, shares: &[Share], is_crowded: bool) -> bool {
+        let eighths = if self.pressed { PRESSED_DOWN_TO } else { PRESSED_PAST };
+        let pressed = is_crowded || shares.iter().any(|share| share.is_past(eighths));
+        if !pressed && self.pressed {
+            self.waited.fill(Duration::ZERO);
+        }
+        self.pressed = pressed;
+        pressed
     }
 
     /// Bytes that may be held.
@@ -70,26 +86,33 @@ impl Input {
 }
 
 impl Judge {
-    /// Bytes held of what is in flight.
-    pub(super) fn held_bytes(&mut self) -> usize {
-        self.pressure.others_hold =
-            self.inputs.iter().map(|of| of.reading.status.flow().bytes()).sum();
-        self.verifier.held_bytes() + self.pressure.others_hold
+    /// What is held of what is in flight.
+    pub(super) fn memory(&mut self) -> Memory {
+        let held_bytes = self.weigh();
+        let is_full = |share: &Share| share.is_past(PRESSED_DOWN_TO);
+        // Nothing may have come since it was pressed, and all of it gone.
+        let nearly_full = self.pressure.pressed && self.verifier.shares().iter().any(is_full);
+        Memory { held_bytes, limit_bytes: self.pressure.limit, nearly_full }
     }
 
-    /// Whether what is held is near the bound: past three quarters of it, until it is less than
-    /// five eighths.
+    /// Bytes held. The engine is told how many of them are not its own.
+    fn weigh(&mut self) -> usize {
+        let under_way = self.inputs.iter().map(|of| of.reading.status.flow().bytes()).sum();
+        self.verifier.others_hold(under_way);
+        self.verifier.held_bytes() + under_way
+    }
+
+    /// Whether what is held is near a bound.
     pub(super) fn is_pressed(&mut self) -> bool {
-        let (held, limit) = (self.held_bytes(), self.pressure.limit);
-        let pressed = match self.pressure.pressed {
-            true => held > limit / 8 * 5,
-            false => held > limit / 4 * 3,
+        self.weigh();
+        let crowds = |input: &Input| match input.waiting.front() {
+            Some(FeedItem::Transaction(tx)) => {
+                self.verifier.would_crowd(input.node, tx, PRESSED_PAST)
+            }
+            _ => false,
         };
-        if !pressed && self.pressure.pressed {
-            self.pressure.waited.fill(Duration::ZERO);
-        }
-        self.pressure.pressed = pressed;
-        pressed
+        let is_crowded = self.inputs.iter().any(crowds);
+        self.pressure.press(&self.verifier.shares(), is_crowded)
     }
 
     /// Judges what makes something go; else waits for a stream that may; else judges what makes
@@ -144,5 +167,51 @@ impl Judge {
         let inputs = self.inputs.iter().enumerate().filter(|(_, input)| !input.waiting.is_empty());
         let held = |input: &Input| self.verifier.open_transactions_of(input.node);
         inputs.min_by_key(|(_, of)| (held(of), of.next_time(&self.nodes))).map(|(at, _)| at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shares of a hundred, so full.
+    fn shares(held: [usize; 3]) -> [Share; 3] {
+        held.map(|held| Share { held, max: 100 })
+    }
+
+    #[test]
+    fn the_fullest_share_presses() {
+        for at in 0..3 {
+            let mut pressure = Pressure::new(1 << 20, 2);
+            let mut held = [10; 3];
+            for (now, pressed) in [(75, false), (76, true), (70, true), (63, true), (62, false)] {
+                held[at] = now;
+                assert_eq!(pressure.press(&shares(held), false), pressed, "share {at}: {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_next_may_be_too_much_for_what_is_left() {
+        let mut pressure = Pressure::new(1 << 20, 2);
+        assert!(pressure.press(&shares([10; 3]), true));
+        assert!(!pressure.press(&shares([10; 3]), false));
+    }
+
+    #[test]
+    fn waits_count_until_the_pressure_is_gone() {
+        let mut pressure = Pressure::new(1 << 20, 2);
+        pressure.press(&shares([90, 0, 0]), false);
+        pressure.waited[1] = FRUITLESS;
+        pressure.press(&shares([0, 70, 0]), false);
+        assert_eq!(pressure.waited[1], FRUITLESS);
+        pressure.press(&shares([0; 3]), false);
+        assert_eq!(pressure.waited[1], Duration::ZERO);
+    }
+
+    #[test]
+    fn a_share_without_room_presses_nobody() {
+        let mut pressure = Pressure::new(1 << 20, 2);
+        assert!(!pressure.press(&[Share { held: 7, max: 0 }], false));
     }
 }

@@ -1,6 +1,6 @@
 //! The one-shot scan over historical binlogs.
 
-use super::judge::{table_plans, under_way_max, verifier};
+use super::judge::{micros, ownership, settings, table_plans, under_way_max};
 use crate::{
     config::{Config, SchemaFile},
     engine::{Report, Settings, Verifier},
@@ -15,6 +15,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
 /// What to scan.
@@ -26,6 +27,9 @@ pub struct ScanInput {
     pub config: Config,
     /// What the servers know of their tables, and their logs may not say.
     pub schema: Option<SchemaFile>,
+    /// In a stream that shows no copies: writes whose commit times are at most this far apart may
+    /// not have known of each other.
+    pub window: Duration,
 }
 
 /// Why a scan could not start.
@@ -45,6 +49,7 @@ pub struct Scan {
     streams: Vec<(NodeIndex, Vec<BinlogFile>)>,
     config: Config,
     schema: SchemaFile,
+    window: Duration,
 }
 
 /// What a scan tells while it runs.
@@ -94,7 +99,8 @@ impl Scan {
         check_ids(&nodes)?;
         let nodes = Nodes::new(nodes);
         let streams = nodes.indices().zip(files).filter(|(_, files)| !files.is_empty()).collect();
-        Ok(Scan { nodes, streams, config, schema: input.schema.unwrap_or_default() })
+        let (schema, window) = (input.schema.unwrap_or_default(), input.window);
+        Ok(Scan { nodes, streams, config, schema, window })
     }
 
     /// The nodes, with the server ids learned.
@@ -124,7 +130,9 @@ impl Scan {
     /// # Errors
     /// Only rules that cannot be compiled; what stops a stream is in [`ScanEnd::errors`].
     pub fn run(self, sink: &mut impl ScanSink) -> anyhow::Result<ScanEnd> {
-        let mut verifier = verifier(&self.config, self.nodes.clone(), None, None)?;
+        let silent_window_micros = micros(self.window);
+        let settings = Settings { silent_window_micros, ..settings(&self.config, None) };
+        let mut verifier = Verifier::new(self.nodes.clone(), ownership(&self.config)?, settings);
         let (mut errors, mut bytes) = (Vec::new(), 0);
         let feed = |(node, _): &(NodeIndex, _)| {
             let name = &self.nodes[*node].name;

@@ -2,8 +2,10 @@
 
 use super::{
     alive::Alive,
+    asks::Asks,
     board::Board,
     filter::{Fate, Filter},
+    front::Front,
     input::{Input, Reading},
     judge::{Known, verifier},
     keep::{Keeper, Standing},
@@ -13,21 +15,19 @@ use super::{
     reload::{Current, Served},
     service::{self, Service},
     signals::{Order, Signals},
-    survey::{self, Surveys},
-    watch_start::{self, check_ids, keep_known, learn, live_options, report_facts},
+    survey::Surveys,
+    watch_start::{self, keep_known, live_options},
 };
 use crate::{
-    binlog::event,
     config::{Config, Start},
-    engine::{Remembered, Report, Verifier},
+    engine::{Report, Verifier},
     feed::{
         FeedError, FeedItem,
         live::{
             DropReason, LiveEvent, LiveOptions, PlansSender, ServerFacts, StreamStatus, follow,
-            meet,
         },
     },
-    http::{self, Pulse, Shared},
+    http::{self, Pulse},
     metrics::Metrics,
     model::{BlindSpotReason, CommitTime, Finding, GtidSet, NodeIndex, Nodes},
     report::Status,
@@ -35,16 +35,11 @@ use crate::{
 };
 use futures_util::FutureExt;
 use std::{
-    collections::BTreeMap,
-    future::poll_fn,
-    io::Write,
-    sync::{Arc, Mutex, PoisonError},
-    task::Poll,
-    time::Duration,
+    collections::BTreeMap, future::poll_fn, io::Write, sync::Arc, task::Poll, time::Duration,
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, mpsc},
 };
 use tracing::{error, info, warn};
 
@@ -81,9 +76,6 @@ pub enum WatchError {
     Other(#[from] anyhow::Error),
 }
 
-/// Findings that pages read from the masters at once: a server ends one of two readers that come
-/// with the same id.
-const EXPLAINED_AT_ONCE: usize = 1;
 /// Transactions of one stream that may wait for the judge.
 pub(super) const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
@@ -131,7 +123,7 @@ fn told_to_end() {
     service::stopping();
 }
 
-/// Asks all servers who they are, begins to follow them, and serves pages.
+/// Serves pages, asks all servers who they are, and begins to follow them.
 async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, WatchError> {
     watch_start::raise_file_limit();
     let filter = Filter::new(Vec::new(), &[], &config.suppress)?;
@@ -150,39 +142,26 @@ async fn start(config: Config, sink: &mut impl WatchSink) -> Result<Judge, Watch
         }
     };
     let options = watch_start::resumed(options, &beginning);
-    let mut nodes = Vec::new();
-    let mut facts = Vec::new();
-    for ((of, options), known) in config.nodes.iter().zip(&options).zip(&known) {
-        let away = |error: &FeedError| {
-            warn!(node = of.name, "waiting for it: {error}");
-            service::waiting(&of.name);
-        };
-        let (found, tables) = meet(options, away).await?;
-        report_facts(&of.name, &found, tables.len());
-        *known.write().unwrap_or_else(PoisonError::into_inner) = tables;
-        let mut node = of.to_node(true);
-        learn(&mut node, &found)?;
-        nodes.push(node);
-        facts.push(found);
-    }
-    let nodes = Nodes::new(nodes);
-    check_ids(&nodes, &config)?;
     let (token, tls) = (watch_start::token(&config)?, watch_start::listen_tls(&config)?);
     let pages = Pages::open(&config, token.as_ref())?;
-    let Beginning { places, memory, forgot } = beginning;
-    let keeper = |nodes: &Nodes, metrics: &Arc<Metrics>| {
-        Keeper::new(store, &config.watch, nodes.clone(), metrics.clone(), pages.shown())
-    };
+    let nodes = Nodes::new(config.nodes.iter().map(|of| of.to_node(true)).collect());
+    let mut front = Front::new(&nodes, config.watch.memory)?;
+    let keeper = Keeper::new(store, &config.watch, nodes, front.metrics.clone(), pages.shown())?;
     let served =
         Served { access: pages.access.clone(), tls: tls.clone(), desk: pages.desk.clone() };
     let current = Current::new(config.clone(), served)?;
-    let mut judge = Judge::new(current, &config, nodes, &facts, filter, keeper, memory)?;
-    judge.note_settings(&facts, sink);
-    let statuses = judge.follow_all(options.into_iter().zip(plans).zip(known), &places);
-    judge.note_forgotten(forgot.as_deref(), &places, sink);
     let scheme = if tls.is_some() { "https" } else { "http" };
-    http::serve(listener, judge.shared(statuses, pages), tls).map_err(anyhow::Error::from)?;
+    http::serve(listener, front.shared(pages), tls).map_err(anyhow::Error::from)?;
     info!("status page at {scheme}://{address}/, metrics at {scheme}://{address}/metrics");
+    let (nodes, facts) = front.meet_all(&config, &options, &known, sink).await?;
+    let Beginning { places, memory, forgot } = beginning;
+    let remembers = memory.is_some();
+    let verifier = verifier(&config, nodes.clone(), Some(config.watch.memory as usize), memory)?;
+    let mut judge = Judge::new(current, &config, nodes, verifier, filter, keeper, front);
+    judge.goes_on = remembers;
+    judge.note_settings(&facts, sink);
+    judge.follow_all(options.into_iter().zip(plans).zip(known), &places);
+    judge.note_forgotten(forgot.as_deref(), &places, sink);
     Ok(judge)
 }
 
@@ -194,12 +173,16 @@ pub(super) struct Judge {
     pub(super) metrics: Arc<Metrics>,
     /// The judge comes round.
     pulse: Arc<Pulse>,
+    /// What readers tell of their streams, by node.
+    statuses: Vec<Arc<StreamStatus>>,
     pub(super) filter: Filter,
     pub(super) current: Current,
     pub(super) service: Service,
     pub(super) keeper: Keeper,
     pub(super) reports: Vec<Report>,
     alive: Alive,
+    /// Servers whose logs do not show what they apply.
+    pub(super) asks: Asks,
     surveys: Surveys,
     pub(super) board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
@@ -214,37 +197,31 @@ impl Judge {
         current: Current,
         config: &Config,
         nodes: Nodes,
-        facts: &[ServerFacts],
+        verifier: Verifier,
         filter: Filter,
-        keeper: impl FnOnce(&Nodes, &Arc<Metrics>) -> Result<Keeper, StoreError>,
-        memory: Option<Remembered>,
-    ) -> Result<Self, WatchError> {
-        let reasons = DropReason::ALL.into_iter().map(DropReason::as_str);
-        let metrics = Metrics::new(&nodes, reasons, event::kind_names());
-        let metrics = Arc::new(metrics.map_err(anyhow::Error::from)?);
-        metrics.configured(now());
-        let mut board = Board::new(&nodes, facts);
-        for (node, facts) in nodes.indices().zip(facts) {
-            survey::note(&mut board, &metrics, node, facts);
-        }
-        Ok(Judge {
-            goes_on: memory.is_some(),
-            verifier: verifier(config, nodes.clone(), Some(config.watch.memory as usize), memory)?,
+        keeper: Keeper,
+        front: Front,
+    ) -> Self {
+        Judge {
+            goes_on: false,
+            verifier,
             pressure: Pressure::new(config.watch.memory as usize, nodes.len()),
-            keeper: keeper(&nodes, &metrics)?,
+            keeper,
             nodes,
             inputs: Vec::new(),
-            metrics,
-            pulse: Arc::default(),
+            metrics: front.metrics,
+            pulse: front.pulse,
+            statuses: front.statuses,
             filter,
             current,
             service: Service::new(),
             reports: Vec::new(),
             alive: Alive::new(),
+            asks: Asks::default(),
             surveys: Surveys::default(),
-            board,
+            board: front.board,
             starts_now: config.watch.start == Start::Now,
-        })
+        }
     }
 
     /// Starts to follow every node.
@@ -252,19 +229,18 @@ impl Judge {
         &mut self,
         nodes: impl Iterator<Item = ((LiveOptions, PlansSender), Known)>,
         places: &BTreeMap<String, Place>,
-    ) -> Vec<Arc<StreamStatus>> {
-        let mut statuses = Vec::new();
+    ) {
         let indices: Vec<NodeIndex> = self.nodes.indices().collect();
         for (node, ((options, plans), known)) in indices.into_iter().zip(nodes) {
             let (send, receive) = mpsc::channel(WAITING_MAX);
-            let status = Arc::<StreamStatus>::default();
+            let status = self.statuses[node.at()].clone();
             status.flow().bound(self.pressure.under_way_max());
             let stale = Arc::<Notify>::default();
             tokio::spawn(keep_known(options.clone(), known.clone(), stale.clone()));
             self.alive.add(node, options.clone());
             self.surveys.add(node, options.clone());
+            self.asks.look_at(node, &self.nodes, &self.verifier, &options);
             tokio::spawn(follow(options.clone(), send, status.clone()));
-            statuses.push(status.clone());
             let place = places.get(&self.nodes[node].name);
             let reading = Reading { options, status, stale, known, plans };
             self.inputs.push(Input::new(node, receive, reading, place));
@@ -276,38 +252,6 @@ impl Judge {
                 Some(place) => self.begin(node.at(), place.point.set.clone()),
                 None => {}
             }
-        }
-        statuses
-    }
-
-    /// What HTTP reads.
-    fn shared(&self, statuses: Vec<Arc<StreamStatus>>, pages: Pages) -> Shared {
-        let nodes: Vec<NodeIndex> = self.nodes.indices().collect();
-        let metrics = self.metrics.clone();
-        // Two at once would each add the difference to a counter.
-        let refreshing = Mutex::new(());
-        let refresh = move || {
-            let _one = refreshing.lock().unwrap_or_else(PoisonError::into_inner);
-            for (node, status) in nodes.iter().zip(&statuses) {
-                let (file, offset) = status.position();
-                metrics.set_position(*node, &file, offset);
-                metrics.set_bytes(*node, status.bytes());
-                metrics.set_connected(*node, status.is_connected());
-                for (kind, count) in status.events_by_kind() {
-                    metrics.set_events(*node, kind, count);
-                }
-            }
-        };
-        Shared {
-            metrics: self.metrics.clone(),
-            refresh: Arc::new(refresh),
-            pulse: self.pulse.clone(),
-            status: self.board.snapshots(),
-            findings: pages.findings,
-            news: pages.news,
-            desk: pages.desk,
-            explaining: Arc::new(Semaphore::new(EXPLAINED_AT_ONCE)),
-            access: pages.access,
         }
     }
 
@@ -386,13 +330,15 @@ impl Judge {
     /// here in time.
     fn look(&mut self, sink: &mut impl WatchSink) {
         self.alive.look(&mut self.verifier, &mut self.reports);
+        self.asks.take(&mut self.verifier, &self.metrics, &mut self.reports);
         if !self.reports.is_empty() {
             self.keeper.must_remember();
             self.tell(sink);
         }
         self.surveys.look(&mut self.board, &self.metrics);
-        let held = self.held_bytes();
-        self.metrics.set_held(held, self.pressure.limit());
+        let memory = self.memory();
+        self.metrics.set_held(memory.held_bytes, memory.limit_bytes);
+        self.board.holds(memory);
         if let Some(status) = self.board.publish(&self.nodes, &self.verifier, &self.metrics) {
             if !self.keeper.keeps() {
                 for (input, at) in self.inputs.iter().filter_map(|of| Some((of, of.at.as_ref()?))) {
@@ -408,7 +354,7 @@ impl Judge {
 
     /// How long the judge may wait for the streams: what is kept and what is shown is due by then.
     pub(super) fn due(&self) -> Duration {
-        let due = [self.keeper.due(), self.board.due(), self.service.due()];
+        let due = [self.keeper.due(), self.board.due(), self.service.due(), self.asks.due()];
         due.into_iter().flatten().min().unwrap_or(ROUND).min(ROUND)
     }
 
@@ -445,8 +391,10 @@ impl Judge {
         let input = &mut self.inputs[at];
         let name = self.nodes[input.node].name.as_str();
         match event {
-            LiveEvent::Connected { file, position } => {
-                info!(node = name, file, position, "following");
+            LiveEvent::Connected { file, position, after } => {
+                // By GTID a server begins with a file's head, and leaves out what it may.
+                let position = after.is_none().then_some(position);
+                info!(node = name, file, position, after, "following");
                 (input.connected, input.replaced) = (true, false);
                 self.board.connected(input.node);
             }
@@ -499,7 +447,6 @@ impl Judge {
                 if tx.blind_spots.iter().any(|s| s.reason == BlindSpotReason::StaleSchema) {
                     input.reading.stale.notify_one();
                 }
-                self.verifier.others_hold(self.pressure.others_hold);
                 self.verifier.observe(input.node, &tx, &mut self.reports);
                 input.reading.status.flow().judged(tx.weight());
                 let origin = self.nodes.by_server_id(tx.server_id);

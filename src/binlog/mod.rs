@@ -22,6 +22,7 @@ mod statement;
 mod temporal;
 pub mod value;
 mod words;
+mod xa;
 
 pub use bytes::Short;
 pub(crate) use compressed::may_be_in_payload;

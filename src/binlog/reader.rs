@@ -10,10 +10,11 @@ use super::{
     room::{self, PAST_BOUND, PAST_TABLES, Room, TABLES_MAX},
     rows::{RowsError, RowsEvent, Scratch},
     statement::{Meaning, meaning},
+    xa::read_prepare,
 };
 use crate::model::{
     BlindSpot, BlindSpotReason, CommitTime, Coordinates, GtidSet, Operation, Statement,
-    StatementKind, Table, Transaction,
+    StatementKind, Table, Transaction, XaStep,
 };
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -468,7 +469,14 @@ impl StreamReader {
         let Some(open) = &mut self.open else { return Ok(Progress::Nothing) };
         match meaning {
             Meaning::Begin | Meaning::Inside => open.begun = true,
-            Meaning::Commit | Meaning::XaEnd => return Ok(self.commit(end)),
+            Meaning::Commit => return Ok(self.commit(end)),
+            Meaning::Xa(step) => {
+                if step.is_none() {
+                    open.blind(BlindSpotReason::Xa, None, UNNAMED_XA, 1);
+                }
+                open.tx.xa = step;
+                return Ok(self.commit(end));
+            }
             Meaning::Rollback => return Ok(self.rollback(end)),
             Meaning::Work(mut kind) => {
                 if open.unfinished_alter {
@@ -631,14 +639,12 @@ impl StreamReader {
 
     /// XA PREPARE in two phases leaves the rows undecided; in one phase it commits.
     fn xa_prepare(&mut self, body: &[u8], end: u64) -> Progress {
-        let one_phase = body.first().is_some_and(|byte| *byte != 0);
-        if let Some(open) = &mut self.open
-            && (!one_phase || open.prepared_xa)
-        {
-            open.drop_rows(
-                BlindSpotReason::Xa,
-                "rows of XA transactions prepared and committed apart",
-            );
+        if let Some(open) = &mut self.open {
+            match read_prepare(body) {
+                Ok((true, _)) if !open.prepared_xa => {}
+                Ok((_, xid)) => open.tx.xa = Some(XaStep::Prepares(xid)),
+                Err(Short) => open.drop_rows(BlindSpotReason::Xa, UNNAMED_XA),
+            }
         }
         self.commit(end)
     }
@@ -663,6 +669,7 @@ impl Open {
             unique_takes: Vec::new(),
             statements: Vec::new(),
             blind_spots: Vec::new(),
+            xa: None,
         };
         let GtidEvent { prepared_xa, unfinished_alter, .. } = *event;
         let (layouts, text_bytes) = (Vec::new(), 0);
@@ -708,6 +715,9 @@ impl Open {
         self.layouts.clear();
     }
 }
+
+/// What is said of an XA transaction that cannot be found again.
+const UNNAMED_XA: &str = "rows of XA transactions whose name cannot be read";
 
 /// What of a statement is looked at.
 fn first_words(text: &str) -> &str {

@@ -748,6 +748,7 @@ mod tests {
             unique_takes: vec![],
             statements: vec![],
             blind_spots: vec![],
+            xa: None,
         }
     }
 

@@ -3,8 +3,9 @@
 use super::{
     definition::definitions,
     words::{self, Token, Tokens},
+    xa::xa_step,
 };
-use crate::model::StatementKind;
+use crate::model::{StatementKind, XaStep};
 use sqlparser::{
     ast::{FromTable, ObjectName, Statement as Sql, TableFactor, TableWithJoins},
     dialect::MySqlDialect,
@@ -22,8 +23,9 @@ pub(crate) enum Meaning {
     Commit,
     /// Ends it without effect.
     Rollback,
-    /// `XA PREPARE`, `XA COMMIT` or `XA ROLLBACK`: ends a transaction of its own.
-    XaEnd,
+    /// `XA COMMIT` or `XA ROLLBACK` of what was prepared: a transaction of its own. `None` where
+    /// its name cannot be read.
+    Xa(Option<XaStep>),
     /// Neither writes nor ends anything: savepoints, `XA START`, `XA END`.
     Inside,
     /// Does something to rows or tables.
@@ -52,7 +54,7 @@ fn meaning_of(schema: &str, text: &str, has_settings: bool) -> Meaning {
         "SAVEPOINT" | "RELEASE" => Meaning::Inside,
         "XA" => match word().as_str() {
             "START" | "BEGIN" | "END" => Meaning::Inside,
-            _ => Meaning::XaEnd,
+            step => Meaning::Xa(xa_step(step, bare)),
         },
         "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "WITH" | "CALL" | "SELECT" | "DO" => {
             Meaning::Work(StatementKind::Rows(written_tables(schema, bare)))
@@ -254,6 +256,7 @@ fn load_data_table(schema: &str, text: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Xid;
 
     fn rows(text: &str) -> Vec<String> {
         match meaning("db", text) {
@@ -361,6 +364,7 @@ mod tests {
 
     #[test]
     fn control_statements_are_told_from_work() {
+        let xid = Xid { format: 1, global: b"g".to_vec(), branch: Vec::new() };
         for (text, want) in [
             ("BEGIN", Meaning::Begin),
             ("COMMIT", Meaning::Commit),
@@ -368,7 +372,10 @@ mod tests {
             ("ROLLBACK TO `s`", Meaning::Inside),
             ("SAVEPOINT `s`", Meaning::Inside),
             ("XA START X'67',X'',1", Meaning::Inside),
-            ("XA COMMIT X'67',X'',1", Meaning::XaEnd),
+            ("XA COMMIT X'67',X'',1", Meaning::Xa(Some(XaStep::Commits(xid.clone())))),
+            ("XA ROLLBACK X'67',X'',1", Meaning::Xa(Some(XaStep::RollsBack(xid)))),
+            ("XA COMMIT 'g'", Meaning::Xa(None)),
+            ("XA COMMIT X'6',X'',1", Meaning::Xa(None)),
             ("# Dumb\nCREATE VIEW v AS SELECT 1", Meaning::Work(StatementKind::Other)),
             ("TRUNCATE", Meaning::Work(StatementKind::Definition(Vec::new()))),
         ] {

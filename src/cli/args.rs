@@ -1,9 +1,12 @@
 //! The command line.
 
 use super::findings_args::FindingsCommand;
-use crate::model::{FindingKind, Severity};
+use crate::{
+    config::parse_duration,
+    model::{FindingKind, Severity},
+};
 use clap::{Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Reports which writes broke the rules of a MySQL/MariaDB master-master pair, exactly.
 ///
@@ -136,6 +139,10 @@ pub(super) struct ScanArgs {
     /// Keys and columns of the tables, as twinlog schema writes them
     #[arg(long, value_name = "FILE")]
     pub(super) schema: Option<PathBuf>,
+    /// Where a stream shows no copies: how far apart writes of one row may be committed that did
+    /// not know of each other
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub(super) window: Duration,
     /// How findings are printed
     #[arg(long, default_value = "text")]
     pub(super) format: Format,
@@ -215,6 +222,10 @@ pub(super) fn source(text: &str) -> Result<(String, PathBuf), String> {
         }
         _ => Err("write NODE=SOURCE, for example a=/var/lib/mysql".to_owned()),
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn kind(word: &str) -> Result<FindingKind, String> {

@@ -41,7 +41,8 @@ fn try_run(args: ScanArgs, quiet: bool, colour: bool) -> anyhow::Result<Exit> {
         args.report.map(|path| ScanReportFile::new(path, &args.kind, &args.table)).transpose()?;
     let filter = Filter::new(args.kind, &args.table, &config.suppress)?;
     let named = args.sources.clone();
-    let scan = match Scan::prepare(ScanInput { sources: args.sources, config, schema }) {
+    let (sources, window) = (args.sources, args.window);
+    let scan = match Scan::prepare(ScanInput { sources, config, schema, window }) {
         Ok(scan) => scan,
         Err(ScanError::Usage(error)) => anyhow::bail!(error),
         Err(ScanError::Feed(error)) => {

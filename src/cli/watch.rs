@@ -69,8 +69,11 @@ pub(super) fn run(args: WatchArgs, quiet: bool, colour: Colours) -> Exit {
                 LogFormat::Json => tracing::error!("{error}"),
             }
             match error {
-                WatchError::Usage(_) | WatchError::Listen(..) | WatchError::Store(_) => Exit::Usage,
-                WatchError::Feed(_) | WatchError::Other(_) => Exit::Incomplete,
+                WatchError::Usage(_) | WatchError::Listen(..) => Exit::Usage,
+                WatchError::Store(error) if error.is_usage() => Exit::Usage,
+                WatchError::Store(_) | WatchError::Feed(_) | WatchError::Other(_) => {
+                    Exit::Incomplete
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use super::{
     common::{Wrote, wrote},
     id::IdHasher,
     open::{Closed, OpenId, OpenTable, OpenTransaction},
-    pending::{Order, Side, WithoutCopies},
+    pending::{Order, Side},
     shown::Place,
 };
 use crate::model::{
@@ -457,13 +457,11 @@ impl Verifier {
         {
             return;
         }
-        let mut order = Order {
+        let order = Order {
             sides: [self.side(mine, met.mine, theirs), self.side(theirs, met.theirs.did, mine)],
             may_be_two: false,
+            row: 0,
         };
-        if !order.settle_without_copies(|node| !self.streams[node.at()].copies_are_logged) {
-            return;
-        }
         let pair = [
             (met.mine, self.open_reference(id, met.mine.operation())),
             (met.theirs.did, self.open_reference(met.theirs.id, met.theirs.did.operation())),
@@ -477,7 +475,6 @@ impl Verifier {
             return self.pending.add_more(told.last);
         }
         let finding = self.definition_conflict(met.table, pair, &order);
-        out.push(Report { finding: finding.clone(), news: true, first: true });
         let serial = self.add_conflict(finding, 2, order, None, out);
         self.definitions.told.insert(group, Told { count: told.count + 1, last: serial });
         for id in [id, met.theirs.id] {
@@ -495,16 +492,23 @@ impl Verifier {
                 log.map_or(0, |log| log.last().1)
             }
         };
-        let may_be_hole = did.verb.is_none() && open.gtid.source.is_ordered();
+        let is_asked = !self.streams[other.origin.at()].copies_are_logged;
+        let doubt = match is_asked {
+            true => place.is_some_and(|place| place.is_around(other.ordinal)),
+            // A definition leaves no hole.
+            false => did.verb.is_none() && open.gtid.source.is_ordered() && after < other.ordinal,
+        };
         Side {
             gtid: open.gtid,
             other: other.origin,
             other_ordinal: other.ordinal,
             awaited: place.is_none(),
-            doubt: may_be_hole && after < other.ordinal,
-            // Without copies every write since would be a possible conflict; the stream is a blind
-            // spot as a whole.
-            without_copies: WithoutCopies::Over,
+            undecided: self.is_undecided(open, other.origin, other.ordinal),
+            doubt,
+            // In a stream that turns out to show no copies every write since would be a possible
+            // conflict; it is a blind spot as a whole.
+            written_over: true,
+            found_otherwise: false,
         }
     }
 
@@ -564,11 +568,10 @@ impl Verifier {
             }
             let mut order = self.late_order(seen, id);
             order.sides[0].doubt &= did.verb.is_none();
-            order.sides[0].without_copies = WithoutCopies::Over;
+            order.sides[0].written_over = true;
             let copy = self.reference(seen.node, tx, Some(seen.origin), met.mine.operation());
             let pair = [(met.mine, copy), (did, self.open_reference(id, did.operation()))];
             let finding = self.definition_conflict(met.table, pair, &order);
-            out.push(Report { finding: finding.clone(), news: true, first: true });
             let serial = self.add_conflict(finding, 1, order, None, out);
             *told = Told { count: told.count + 1, last: serial };
             self.open.add_finding(id, serial);

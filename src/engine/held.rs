@@ -5,7 +5,9 @@
 //! is to what the allocator has given out, `tests/held_bytes.rs` measures. What does not grow with
 //! lag (tables, counted findings, rules) has bounds of its own, and is not counted.
 
-use super::{Report, Settings, Verifier, open::OpenId, stream::Stream};
+use super::{
+    Report, Settings, Verifier, ledger::Entry, open::OpenId, pending::UNSETTLED_MAX, stream::Stream,
+};
 use crate::model::{
     BlindSpotReason, Certainty, CommitTime, Coordinates, Finding, Gtid, LastWrite, NodeIndex,
     Outcome, Transaction, TransactionRef,
@@ -23,8 +25,43 @@ pub(super) struct Held {
     early: usize,
     /// Transactions since that was counted.
     since: u32,
+    /// Bytes of XA transactions that are prepared.
+    pub(super) prepared: usize,
     /// Bytes that others hold of the same bound.
     elsewhere: usize,
+}
+
+/// Something that is held, and how much of it may be: bytes, or a number of things.
+///
+/// Only what goes when streams are read on counts, and only the room that it may take: what stays
+/// held all the same is in neither number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// What is held.
+    pub held: usize,
+    /// What may be.
+    pub max: usize,
+}
+
+impl Share {
+    /// Whether more than so many eighths of it are held. Where there is no room at all it never
+    /// is: reading on makes none.
+    ///
+    /// # Example
+    /// ```
+    /// use twinlog::engine::Share;
+    ///
+    /// assert!(Share { held: 7, max: 8 }.is_past(6));
+    /// assert!(!Share { held: 6, max: 8 }.is_past(6));
+    /// assert!(!Share { held: 1, max: 0 }.is_past(6));
+    /// ```
+    pub fn is_past(self, eighths: u8) -> bool {
+        self.max > 0 && self.held as u128 * 8 > self.max as u128 * u128::from(eighths)
+    }
+
+    fn with(self, more: usize) -> Share {
+        Share { held: self.held.saturating_add(more), ..self }
+    }
 }
 
 impl Settings {
@@ -58,6 +95,7 @@ impl Verifier {
             + self.pending.bytes()
             + self.definitions.bytes()
             + self.held.by_source
+            + self.held.prepared
             + self.held.early
     }
 
@@ -67,12 +105,68 @@ impl Verifier {
         self.held.elsewhere = bytes;
     }
 
+    /// All that is held, and each share of it that has a bound of its own, as far as it grows while
+    /// one stream is ahead of another.
+    pub fn shares(&self) -> [Share; 6] {
+        let bytes = self.held_bytes() + self.held.elsewhere;
+        [
+            Share { held: bytes, max: self.settings.memory_bytes },
+            self.ledger_share(),
+            self.ledger_rows(),
+            Share { held: self.pending.bytes(), max: self.settings.pending_bytes_max() },
+            Share { held: self.pending.findings.len(), max: UNSETTLED_MAX },
+            Share { held: self.held.early, max: self.settings.early_bytes_max() },
+        ]
+    }
+
+    /// Bytes of rows that are followed because something is on its way.
+    fn ledger_share(&self) -> Share {
+        let (_, standing) = self.ledger.standing();
+        Share {
+            held: self.ledger.bytes().saturating_sub(standing),
+            max: self.settings.ledger_bytes_max().saturating_sub(standing),
+        }
+    }
+
+    /// Their number.
+    fn ledger_rows(&self) -> Share {
+        let (standing, _) = self.ledger.standing();
+        Share {
+            held: self.ledger.len().saturating_sub(standing),
+            max: self.settings.ledger_rows_max.saturating_sub(standing),
+        }
+    }
+
+    /// Whether a transaction is a copy whose original has not been read, with so many rows that
+    /// following them would take more than so many eighths of the ledger's share. Once the original
+    /// is read, none of them has to be followed.
+    pub fn would_crowd(&self, node: NodeIndex, tx: &Transaction, eighths: u8) -> bool {
+        let rows = tx.rows.len();
+        let bytes = rows.saturating_mul(Entry::bytes_at_least(self.streams.len()));
+        let crowds = self.ledger_share().with(bytes).is_past(eighths)
+            || self.ledger_rows().with(rows).is_past(eighths);
+        crowds && self.nodes.by_server_id(tx.server_id) != Some(node) && self.would_grow(node, tx)
+    }
+
     /// Whether observing a transaction of a node's stream would make what is held more: an
-    /// original, or a copy whose original has not been read.
+    /// original that some other stream has not shown, or a copy whose original has not been read.
     pub fn would_grow(&self, node: NodeIndex, tx: &Transaction) -> bool {
         let Some(gtid) = tx.gtid.filter(|_| !tx.is_empty()) else { return false };
-        let origin = self.nodes.by_server_id(tx.server_id);
-        origin == Some(node) || origin.is_some() && self.open_id(&gtid).is_none()
+        match self.nodes.by_server_id(tx.server_id) {
+            Some(origin) if origin == node => !self.is_shown_elsewhere(node, &gtid),
+            Some(_) => self.open_id(&gtid).is_none(),
+            None => false,
+        }
+    }
+
+    /// Whether in every other stream the copy of an original waits for it.
+    fn is_shown_elsewhere(&self, node: NodeIndex, gtid: &Gtid) -> bool {
+        let Some(source) = self.sources.known(&gtid.source) else { return false };
+        let waits = |stream: &Stream| {
+            stream.shown.get(&source).is_some_and(|log| log.has_waiting(gtid.sequence))
+        };
+        let mut others = self.nodes.indices().filter(|other| *other != node);
+        others.all(|other| waits(&self.streams[other.at()]))
     }
 
     fn open_id(&self, gtid: &Gtid) -> Option<OpenId> {
@@ -84,9 +178,11 @@ impl Verifier {
     pub(super) fn count_held(&mut self) {
         let logs = self.streams.iter().flat_map(|stream| stream.shown.values());
         self.held.early = logs.map(|log| log.bytes()).sum();
-        let recent: usize = self.streams.iter().map(|stream| stream.recent.bytes()).sum();
+        let of_stream = |stream: &Stream| stream.recent.bytes() + stream.asked.bytes();
+        let recent: usize = self.streams.iter().map(of_stream).sum();
         let sequences: usize = self.by_sequence.values().map(|open| open.bytes()).sum();
         let doubts = self.doubts.values().map(|doubts| doubts.capacity() * size_of::<u64>());
+        self.held.count_prepared(self.streams.iter().map(|stream| &stream.prepared));
         self.held.by_source = recent + sequences + doubts.sum::<usize>();
         self.held.since = 0;
     }

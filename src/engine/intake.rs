@@ -67,9 +67,14 @@ impl Verifier {
                 continue;
             }
             other.copies_due += 1;
-            let Some(log) = other.shown.get_mut(&source) else { continue };
-            if let Some((place, coordinates)) = log.take(gtid.sequence, gtid.source.is_ordered()) {
+            let log = other.shown.get_mut(&source);
+            let shown = log.and_then(|log| log.take(gtid.sequence, gtid.source.is_ordered()));
+            if let Some((place, coordinates)) = shown {
                 self.open.set_place(id, other_node, place, coordinates);
+            } else if !other.copies_are_logged
+                && let Some(place) = other.asked.place_of(source, &gtid)
+            {
+                self.open.set_place(id, other_node, place, None);
             }
         }
         self.open_by_origin[node.at()] += 1;

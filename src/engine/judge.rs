@@ -3,8 +3,8 @@
 use super::{
     Report, Seen, Verifier, blank,
     id::IdHasher,
-    open::{OpenId, TouchView},
-    pending::{Order, Side, WithoutCopies},
+    open::{OpenId, OpenTransaction, TouchView},
+    pending::{Order, Side},
     rows::{keys_of, row_key},
     shown::Place,
 };
@@ -26,7 +26,10 @@ struct Clash {
     doubt_mine: bool,
     /// The other may have passed in this stream before this one.
     doubt_theirs: bool,
-    without_copies: [WithoutCopies; 2],
+    /// The other found what this one left, and this one what the other left.
+    written_over: [bool; 2],
+    /// The other found the row otherwise than this one left it, and the other way round.
+    found_otherwise: [bool; 2],
     /// Place of the unique key in the table's, from 1; 0 for the primary key.
     unique: u8,
     /// The keys are spelled differently, and may not be one.
@@ -122,6 +125,7 @@ impl Verifier {
                         continue;
                     }
                     let [doubt_mine, doubt_theirs] = doubts;
+                    let both = [(&touch, &other), (&other, &touch)];
                     clashes.entry(other.owner).or_default().push(Clash {
                         key,
                         table,
@@ -130,10 +134,8 @@ impl Verifier {
                         theirs,
                         doubt_mine,
                         doubt_theirs,
-                        without_copies: [
-                            WithoutCopies::of(&touch, &other),
-                            WithoutCopies::of(&other, &touch),
-                        ],
+                        written_over: both.map(|(one, two)| one.is_what_was_found_by(two)),
+                        found_otherwise: both.map(|(one, two)| !one.may_pass_before(two)),
                         unique: touch.unique,
                         may_be_two: touch.spelling != other.spelling,
                     });
@@ -197,6 +199,9 @@ impl Verifier {
     ) -> bool {
         let open = self.open.get(id);
         let stream = &self.streams[node.at()];
+        if !stream.copies_are_logged {
+            return open.places[node.at()].is_some_and(|place| place.is_around(ordinal));
+        }
         let after = match open.places[node.at()] {
             Some(place) => place.after,
             None => stream.shown.get(&open.source).map_or(0, |log| log.last().1),
@@ -241,10 +246,12 @@ impl Verifier {
         clashes: &[Clash],
         out: &mut Vec<Report>,
     ) {
-        let logged = |node: NodeIndex| self.streams[node.at()].copies_are_logged;
         let with_order = clashes.iter().map(|clash| (clash, self.order_of(seen, id, other, clash)));
         let mut kept: Vec<(&Clash, Order)> = with_order.collect();
-        kept.retain_mut(|(_, order)| order.settle_without_copies(|node| !logged(node)));
+        let is_asked = |node: NodeIndex| !self.streams[node.at()].copies_are_logged;
+        // What the server says leaves the order open, and the rows tell it.
+        let is_over = |side: &Side| is_asked(side.other) && side.doubt && side.written_over;
+        kept.retain(|(_, order)| !order.sides.iter().any(is_over));
         let (told, more) = self.within_limit(kept.len());
         for (at, (clash, order)) in kept.into_iter().take(told).enumerate() {
             let theirs = self.open_reference(other, Some(clash.theirs));
@@ -255,7 +262,6 @@ impl Verifier {
             finding.certainty = order.certainty();
             finding.outcome = Some(Outcome::Pending);
             finding.more = if at + 1 == told { more } else { 0 };
-            out.push(Report { finding: finding.clone(), news: true, first: true });
             let serial = self.add_conflict(finding, 2, order, Some(clash.key.hash), out);
             self.open.add_finding(id, serial);
             self.open.add_finding(other, serial);
@@ -275,18 +281,35 @@ impl Verifier {
             other: other.origin,
             other_ordinal: other.ordinal,
             awaited: this.places[other.origin.at()].is_none(),
+            undecided: self.is_undecided(this, other.origin, other.ordinal),
             doubt: clash.doubt_mine,
-            without_copies: clash.without_copies[0],
+            written_over: clash.written_over[0],
+            found_otherwise: clash.found_otherwise[0],
         };
         let theirs = Side {
             gtid: other.gtid,
             other: seen.node,
             other_ordinal: seen.ordinal,
             awaited: true,
+            undecided: self.is_undecided(other, seen.node, seen.ordinal),
             doubt: clash.doubt_theirs,
-            without_copies: clash.without_copies[1],
+            written_over: clash.written_over[1],
+            found_otherwise: clash.found_otherwise[1],
         };
-        Order { sides: [mine, theirs], may_be_two: clash.may_be_two }
+        Order { sides: [mine, theirs], may_be_two: clash.may_be_two, row: clash.key.hash }
+    }
+
+    /// Whether a node's server has yet to say how an open transaction stands to one of its own.
+    pub(super) fn is_undecided(
+        &self,
+        open: OpenTransaction<'_>,
+        node: NodeIndex,
+        ordinal: u64,
+    ) -> bool {
+        let stream = &self.streams[node.at()];
+        !stream.copies_are_logged
+            && open.places[node.at()].is_none()
+            && stream.asked.is_undecided(ordinal)
     }
 
     /// Judges a copy whose original lies before the start of its own stream.
@@ -316,20 +339,20 @@ impl Verifier {
             for (nth, (at, key, operation, touch)) in rows.into_iter().take(told).enumerate() {
                 let mine = self.reference(seen.node, tx, Some(seen.origin), Some(operation));
                 let theirs = self.open_reference(owner, Some(touch.operation));
-                let order = self.late_order(seen, owner);
+                let order = Order { row: key.hash, ..self.late_order(seen, owner) };
                 let row = row_key(tx, &tx.rows[at], &key);
                 let mut finding = conflict([mine, theirs], row, key.hash);
                 finding.certainty = order.certainty();
                 finding.outcome = Some(Outcome::Pending);
                 finding.more = if nth + 1 == told { more } else { 0 };
-                out.push(Report { finding: finding.clone(), news: true, first: true });
                 let serial = self.add_conflict(finding, 1, order, Some(key.hash), out);
                 self.open.add_finding(owner, serial);
             }
         }
     }
 
-    /// Keeps a conflict, and finds it again when a stream decides it.
+    /// Tells and keeps a conflict, and finds it again when a stream decides it. One whose order a
+    /// server has yet to say is told when it has.
     pub(super) fn add_conflict(
         &mut self,
         finding: Finding,
@@ -341,7 +364,15 @@ impl Verifier {
         let pair = [order.sides[0].gtid, order.sides[1].gtid];
         let doubts = order.sides.iter().filter(|side| side.doubt && side.awaited);
         let places: Vec<_> = doubts.map(|side| (side.other, side.gtid.source)).collect();
+        let undecided = order.sides.iter().filter(|side| side.undecided);
+        let undecided: Vec<_> = undecided.map(|side| (side.other, side.other_ordinal)).collect();
+        if undecided.is_empty() {
+            out.push(Report { finding: finding.clone(), news: true, first: true });
+        }
         let serial = self.pending.add(finding, open, Some(order));
+        for (node, ordinal) in undecided {
+            self.streams[node.at()].asked.awaits(ordinal, serial);
+        }
         let awaits_row = row.is_some_and(|row| self.await_outcome(row, serial, pair));
         self.pending.await_row(serial, awaits_row, out);
         for (node, source) in places {
@@ -360,8 +391,10 @@ impl Verifier {
             other,
             other_ordinal,
             awaited,
+            undecided: false,
             doubt: false,
-            without_copies: WithoutCopies::After,
+            written_over: false,
+            found_otherwise: true,
         };
         let place = open.places[seen.origin.at()];
         let shown = &self.streams[seen.origin.at()].shown;
@@ -376,6 +409,7 @@ impl Verifier {
                 side(seen.gtid, seen.node, open.ordinal, false),
             ],
             may_be_two: false,
+            row: 0,
         }
     }
 }

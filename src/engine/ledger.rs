@@ -131,6 +131,9 @@ pub(super) struct Entry {
     /// Bytes, when it was weighed last.
     #[serde(skip)]
     bytes: usize,
+    /// It stood then: see [`Weight::standing`].
+    #[serde(skip)]
+    stands: bool,
 }
 
 /// Rows that need watching, by the hash of their key.
@@ -146,9 +149,39 @@ pub(super) struct Ledger {
     pub(super) extra: HashMap<Gtid, Vec<u128>>,
     /// Per stream, how far it had made sure when these were last looked at.
     pub(super) sure: Vec<Position>,
-    /// Bytes of the entries.
     #[serde(skip)]
-    bytes: usize,
+    weight: Weight,
+}
+
+/// What entries take, each as it was weighed last.
+#[derive(Default)]
+struct Weight {
+    /// Bytes beside the entries themselves.
+    heap: usize,
+    /// Entries that nothing is on its way for: their rows differ, until somebody writes them.
+    standing: usize,
+    /// Bytes of these.
+    standing_bytes: usize,
+}
+
+impl Weight {
+    fn add(&mut self, entry: &mut Entry) {
+        (entry.bytes, entry.stands) = (entry.heap(), entry.writes.is_empty());
+        self.heap += entry.bytes;
+        if entry.stands {
+            self.standing += 1;
+            self.standing_bytes += size_of::<Entry>() + entry.bytes;
+        }
+    }
+
+    fn take(&mut self, entry: &mut Entry) {
+        let bytes = std::mem::take(&mut entry.bytes);
+        self.heap -= bytes;
+        if std::mem::take(&mut entry.stands) {
+            self.standing -= 1;
+            self.standing_bytes -= size_of::<Entry>() + bytes;
+        }
+    }
 }
 
 impl Ledger {
@@ -174,8 +207,8 @@ impl Ledger {
 
     pub(super) fn remove(&mut self, key: u128) -> Option<Entry> {
         self.deferred.remove(&key);
-        let gone = self.entries.remove(&key)?;
-        self.bytes -= gone.bytes;
+        let mut gone = self.entries.remove(&key)?;
+        self.weight.take(&mut gone);
         if self.entries.capacity() > 1024.max(4 * self.entries.len()) {
             self.entries.shrink_to(2 * self.entries.len());
         }
@@ -185,25 +218,26 @@ impl Ledger {
     /// Weighs an entry that may have grown.
     pub(super) fn weigh(&mut self, key: u128) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            self.bytes -= std::mem::replace(&mut entry.bytes, 0);
-            entry.bytes = entry.heap();
-            self.bytes += entry.bytes;
+            self.weight.take(entry);
+            self.weight.add(entry);
         }
     }
 
     /// Weighs all entries: they were read from a memory.
     pub(super) fn weigh_all(&mut self) {
-        self.bytes = 0;
-        for entry in self.entries.values_mut() {
-            entry.bytes = entry.heap();
-            self.bytes += entry.bytes;
-        }
+        self.weight = Weight::default();
+        self.entries.values_mut().for_each(|entry| self.weight.add(entry));
+    }
+
+    /// Rows, and their bytes, that no stream will make go: nothing is on its way for them.
+    pub(super) fn standing(&self) -> (usize, usize) {
+        (self.weight.standing, self.weight.standing_bytes)
     }
 
     /// Bytes held: those of entries that were just made, or have just grown, are counted when they
     /// are judged.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.weight.heap
             + self.entries.len() * size_of::<Entry>()
             + self.entries.allocation_size()
             + self.touched.capacity() * size_of::<u128>()
@@ -259,6 +293,7 @@ impl Entry {
             spelling: None,
             may_be_two: false,
             bytes: 0,
+            stands: false,
         }
     }
 
@@ -279,6 +314,12 @@ impl Entry {
         self.may_be_two |= *self.spelling.get_or_insert(spelling) != spelling;
     }
 
+    /// Bytes of an entry with one write that one of so many nodes has shown, about.
+    pub(super) fn bytes_at_least(nodes: usize) -> usize {
+        let lists = nodes * (size_of::<Option<Side>>() + size_of::<Option<Step>>());
+        size_of::<Entry>() + size_of::<Write>() + lists
+    }
+
     /// Nothing is on its way, and nothing is wrong.
     pub(super) fn is_done(&self) -> bool {
         self.writes.is_empty() && self.open.is_none()
@@ -293,6 +334,10 @@ impl Entry {
     pub(super) fn write(&mut self, new: Write) -> &mut Write {
         let known = self.writes.iter().rposition(|write| write.gtid == new.gtid);
         let at = known.unwrap_or_else(|| {
+            // Most rows have one or two, and a list that grows by itself begins with four.
+            if self.writes.len() == self.writes.capacity() {
+                self.writes.reserve_exact(1 + self.writes.len() / 2);
+            }
             self.writes.push(new);
             self.writes.len() - 1
         });

@@ -26,8 +26,11 @@
 //! row's states decide, or the finding is `possible` (see `may_pass_before` in `open`).
 //! The states tell only while nobody but the node's own originals wrote within the bounds: after
 //! a third node's copy, a statement, a gap, or an unread start the finding is `possible`.
+//!
+//! Where a server does not log what it applies at all, it is asked: see `asked`.
 
 mod anew;
+mod asked;
 mod common;
 mod compare;
 mod coverage;
@@ -58,8 +61,10 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod waited;
+mod xa;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};
+pub use held::Share;
 pub use memory::{Memory, OtherNodes, Remembered};
 pub use ownership::Ownership;
 
@@ -67,13 +72,14 @@ use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingId, FindingKind, Gtid, GtidSet, GtidSource,
     NodeIndex, Nodes, Operation, Severity, Statement, Transaction, TransactionRef,
 };
+use asked::Asked;
 use definitions::Definitions;
 use handover::RecentCopies;
 use held::Held;
 use ledger::Ledger;
 use missing::Overdue;
 use open::{OpenId, OpenTable};
-use pending::Pending;
+use pending::{Pending, Silence};
 use rules::Rules;
 use sequences::Sequences;
 use serde::{Deserialize, Serialize};
@@ -101,6 +107,9 @@ pub struct Settings {
     pub ledger_rows_max: usize,
     /// How long a copy may take before it is missing, in microseconds; 0 turns that off.
     pub missing_after_micros: i64,
+    /// In a stream that turns out to show no copies: writes whose commit times are at most this far
+    /// apart, in microseconds, may not have known of each other.
+    pub silent_window_micros: i64,
 }
 
 impl Default for Settings {
@@ -113,6 +122,7 @@ impl Default for Settings {
             recent_keys_max: 200_000,
             ledger_rows_max: 1_000_000,
             missing_after_micros: 300_000_000,
+            silent_window_micros: 5_000_000,
         }
     }
 }
@@ -282,11 +292,15 @@ impl Verifier {
 
     /// Says that a node's server does not log what it applies: `log_replica_updates` is OFF.
     ///
-    /// Its stream shows no copies, so there the row's states alone tell a handover from a conflict.
+    /// Its stream shows no copies, so the order is what [`Verifier::applied`] is told.
     pub fn without_copies(&mut self, node: NodeIndex, when: CommitTime, out: &mut Vec<Report>) {
-        self.streams[node.at()].copies_are_logged = false;
+        let stream = &mut self.streams[node.at()];
+        if std::mem::replace(&mut stream.copies_are_logged, false) {
+            stream.asked = Asked::since(stream.ordinal);
+        }
         let detail = "log_replica_updates is OFF there: this stream shows no other node's \
-                      transactions, so the order of writes is not in the log";
+                      transactions. Their order is what the server says: conflicts with what was \
+                      applied at the same moment are possible ones, and rows are not compared";
         self.blind(node, BlindSpotReason::NoCopies, None, detail.to_owned(), 1, when, out);
     }
 
@@ -296,6 +310,10 @@ impl Verifier {
     /// Appends to `out` every finding that is new, changed or settled by it.
     pub fn observe(&mut self, node: NodeIndex, tx: &Transaction, out: &mut Vec<Report>) {
         assert!(self.streams[node.at()].begun, "a stream begins before it is observed");
+        if let Some(step) = &tx.xa {
+            let judged = self.xa_step(node, tx, step);
+            return self.observe(node, &judged, out);
+        }
         let stream = &mut self.streams[node.at()];
         stream.ordinal += 1;
         let (ordinal, was_behind) = (stream.ordinal, stream.is_behind());
@@ -326,6 +344,13 @@ impl Verifier {
             self.observe_original(seen, tx, out);
         }
         let stream = &mut self.streams[node.at()];
+        if !stream.copies_are_logged {
+            if origin == node && !may_be_injected {
+                stream.asked.logs(gtid, ordinal);
+            }
+            self.count_answers(node, out);
+        }
+        let stream = &mut self.streams[node.at()];
         let harmless = |statement: &Statement| statement.kind.changes_no_rows();
         let hides = tx.blind_spots.iter().any(|spot| spot.reason.hides_rows());
         let shows_all = tx.statements.iter().all(harmless) && !hides;
@@ -354,26 +379,52 @@ impl Verifier {
 
     /// The end of all streams: settles what is left, as it stands.
     pub fn finish(&mut self, out: &mut Vec<Report>) {
-        let is_silent = |s: &Stream| s.begun && !s.cut && s.copies == 0 && s.copies_due > 0;
+        let is_silent = |s: &Stream| {
+            s.begun && !s.cut && s.copies_are_logged && s.copies == 0 && s.copies_due > 0
+        };
         let silent: Vec<bool> = self.streams.iter().map(is_silent).collect();
         for node in self.nodes.indices().filter(|node| silent[node.at()]) {
             let when = self.newest[node.at()].unwrap_or_default();
-            let detail = "no other node's transaction is in this stream: \
-                          log_replica_updates is OFF there, or nothing was applied"
-                .to_owned();
+            let seconds = self.settings.silent_window_micros as f64 / 1e6;
+            let detail = format!(
+                "no other node's transaction is in this stream: log_replica_updates is OFF there, \
+                 or nothing was applied. Writes of one row within {seconds} s on both sides are \
+                 possible conflicts, others are taken to have known of each other"
+            );
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }
         self.settle_divergences(out);
         self.settle_missing(&silent, out);
-        let streams = &self.streams;
-        let sources = &mut self.sources;
-        let never_logged = |node: NodeIndex, gtid: Gtid| {
-            let log = streams[node.at()].shown.get(&sources.number(gtid.source));
-            log.is_some_and(|log| log.was_never_logged(gtid.sequence))
-        };
-        self.pending.settle(|node| silent[node.at()], never_logged, out);
+        self.settle_conflicts(&silent, out);
         self.count_unread_originals(out);
         self.tally.settle(out);
+    }
+
+    fn settle_conflicts(&mut self, silent: &[bool], out: &mut Vec<Report>) {
+        let (streams, open, nodes) = (&self.streams, &self.open, &self.nodes);
+        let (sources, by_sequence) = (&self.sources, &self.by_sequence);
+        let mut was_never_logged = |node: NodeIndex, gtid: Gtid| {
+            let log = sources.known(&gtid.source).and_then(|of| streams[node.at()].shown.get(&of));
+            log.is_some_and(|log| log.was_never_logged(gtid.sequence))
+        };
+        let mut is_last = |gtid: &Gtid, row: u128, but: NodeIndex| {
+            let of_source = sources.known(&gtid.source).and_then(|of| by_sequence.get(&of));
+            let Some(id) = of_source.and_then(|of| of.get(&gtid.sequence)).copied() else {
+                return false;
+            };
+            let origin = open.get(id).origin;
+            let newest = open.touches_on(row, origin).next();
+            let mut others = nodes.indices().filter(|node| ![origin, but].contains(node));
+            newest.is_some_and(|touch| touch.owner == id)
+                && others.all(|node| open.touches_on(row, node).next().is_none())
+        };
+        let silence = Silence {
+            is_silent: &|node| silent[node.at()],
+            is_last: &mut is_last,
+            window_micros: self.settings.silent_window_micros,
+            was_never_logged: &mut was_never_logged,
+        };
+        self.pending.settle(silence, out);
     }
 
     /// Copies whose originals never came: their own stream ends before the others, or lacks them.

@@ -256,9 +256,11 @@ impl TouchView {
     }
 
     /// Whether `later` found the row exactly as this touch left it, and as nobody else is known
-    /// to have left it: a touch that changed nothing, all in all, leaves no such mark.
+    /// to have left it: a touch that changed nothing, all in all, leaves no such mark, nor does one
+    /// that deletes the row.
     pub(super) fn is_what_was_found_by(&self, later: &TouchView) -> bool {
-        self.after == later.before && !self.after.is_partial() && self.after != self.before
+        let leaves_mark = !self.after.is_partial() && !self.after.is_absent();
+        self.after == later.before && leaves_mark && self.after != self.before
     }
 }
 
@@ -743,6 +745,7 @@ mod tests {
             unique_takes: Vec::new(),
             statements: Vec::new(),
             blind_spots: Vec::new(),
+            xa: None,
         };
         let origin = NodeIndex(0);
         let seen = Seen { node: origin, origin, gtid, source: 0, ordinal: sequence };

@@ -41,6 +41,11 @@ impl Place {
         Place { shown: true, hidden: true, ..Place::between(after, at) }
     }
 
+    /// Of what a server says to have applied past one ordinal, up to another.
+    pub(super) fn told(after: u64, at: u64) -> Place {
+        Place::hidden(after, at)
+    }
+
     /// Of an empty transaction that an operator injected.
     pub(super) fn injected(ordinal: u64) -> Place {
         Place { skipped: true, ..Place::exact(ordinal) }
@@ -56,6 +61,11 @@ impl Place {
 
     pub(super) fn is_hidden(&self) -> bool {
         self.hidden
+    }
+
+    /// Neither before nor after the original at `ordinal`, for certain.
+    pub(super) fn is_around(&self, ordinal: u64) -> bool {
+        !self.is_before(ordinal) && !self.is_after(ordinal)
     }
 
     /// Certainly before the original at `ordinal`.
@@ -266,6 +276,11 @@ impl ShownLog {
     /// Whether any copy waits, if only by its place.
     pub(super) fn awaits(&self) -> bool {
         !self.early.is_empty() || !self.runs.is_empty()
+    }
+
+    /// Whether the copy of this number waits for its original.
+    pub(super) fn has_waiting(&self, sequence: u64) -> bool {
+        self.early.contains_key(&sequence) || self.runs.iter().any(|run| run.has(sequence))
     }
 
     /// Copies that wait.

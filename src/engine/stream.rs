@@ -1,9 +1,11 @@
 //! What the engine knows of one node's stream.
 
 use super::{
+    asked::Asked,
     gap::Gap,
     handover::RecentCopies,
     shown::{DISORDER_MAX, ShownLog},
+    xa::Prepared,
 };
 use crate::model::{Gtid, GtidSet, GtidSource, NodeIndex};
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,8 @@ pub(super) struct Stream {
     pub(super) baseline: GtidSet,
     /// Copies of an old history that may still come: see `anew`.
     pub(super) old: GtidSet,
+    /// XA transactions that are prepared there, and not ended.
+    pub(super) prepared: Prepared,
     /// Parts of it that are missing.
     pub(super) gaps: Vec<Gap>,
     /// The baseline names all that was applied, not only what was logged.
@@ -27,6 +31,8 @@ pub(super) struct Stream {
     pub(super) cut: bool,
     /// Whether its server logs what it applies, as far as is known.
     pub(super) copies_are_logged: bool,
+    /// What its server says it has applied, where they are not.
+    pub(super) asked: Asked,
     /// Transactions observed so far.
     pub(super) ordinal: u64,
     /// Copies of other nodes' transactions observed so far.
@@ -64,8 +70,10 @@ impl Stream {
             baseline_is_whole: false,
             cut: false,
             copies_are_logged: true,
+            asked: Asked::default(),
             baseline: GtidSet::default(),
             old: GtidSet::default(),
+            prepared: Prepared::default(),
             gaps: Vec::new(),
             ordinal: 0,
             copies: 0,

@@ -9,6 +9,7 @@ mod divergence;
 mod gap;
 mod missing;
 mod stopped;
+mod xa;
 
 #[derive(Clone, Copy, Debug)]
 enum Family {
@@ -67,6 +68,7 @@ fn tx(family: Family, origin: u8, sequence: u64, rows: &[(u128, u128, u128)]) ->
         unique_takes: vec![],
         statements: vec![],
         blind_spots: vec![],
+        xa: None,
     }
 }
 
@@ -87,6 +89,7 @@ fn verifier(baselines: [&str; 2]) -> Verifier {
         Settings {
             shared_key_window_micros: 0,
             near_conflict_window_micros: 0,
+            silent_window_micros: i64::MAX,
             ..Settings::default()
         },
     );

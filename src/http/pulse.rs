@@ -46,6 +46,9 @@ fn why_not(status: &Status) -> Option<String> {
     if status.ready {
         return None;
     }
+    if let Some(node) = &status.waits_for {
+        return Some(format!("{node}: waiting for its server, which has not answered yet"));
+    }
     let why = |stream: &StreamState| {
         let why = match (stream.connected, stream.begun, stream.caught_up) {
             (false, ..) => "not connected",
@@ -82,6 +85,10 @@ mod tests {
         ];
         let why = "a: not connected, b: not begun, c: not caught up";
         assert_eq!(why_not(&status).unwrap(), why);
+        status.waits_for = Some("b".to_owned());
+        let why = "b: waiting for its server, which has not answered yet";
+        assert_eq!(why_not(&status).unwrap(), why);
+        status.waits_for = None;
         status.ready = true;
         assert_eq!(why_not(&status), None);
     }

@@ -30,6 +30,7 @@ pub(super) struct Stream {
     /// By reason.
     reconnects: IntCounterVec,
     gaps: IntCounter,
+    applied_answers: IntCounter,
     oldest_file: IntGauge,
     newest_file: IntGauge,
     needed_file: IntGauge,
@@ -110,6 +111,7 @@ struct Server {
     connected: IntGaugeVec,
     reconnects: IntCounterVec,
     gaps: IntCounterVec,
+    applied_answers: IntCounterVec,
     oldest_file: IntGaugeVec,
     newest_file: IntGaugeVec,
     needed_file: IntGaugeVec,
@@ -126,6 +128,8 @@ impl Server {
             names::counters(r, "stream_reconnects_total", help, &["stream", "reason"])?;
         let help = "Parts of the stream that cannot be read any more";
         let gaps = names::counters(r, "gaps_total", help, &["stream"])?;
+        let help = "Answers to what was applied, of a server that does not log what it applies";
+        let applied_answers = names::counters(r, "applied_answers_total", help, &["stream"])?;
         let help = "Number of the oldest binlog file that the server has; 0 before it was asked";
         let oldest_file = names::int_gauges(r, "server_oldest_file_number", help, &["stream"])?;
         let help = "Number of the newest binlog file that the server has; 0 before it was asked";
@@ -140,6 +144,7 @@ impl Server {
             connected,
             reconnects,
             gaps,
+            applied_answers,
             oldest_file,
             newest_file,
             needed_file,
@@ -178,6 +183,7 @@ pub(super) fn register(
             connected: server.connected.with_label_values(&[name]),
             reconnects: server.reconnects.clone(),
             gaps: server.gaps.with_label_values(&[name]),
+            applied_answers: server.applied_answers.with_label_values(&[name]),
             oldest_file: server.oldest_file.with_label_values(&[name]),
             newest_file: server.newest_file.with_label_values(&[name]),
             needed_file: server.needed_file.with_label_values(&[name]),
@@ -234,6 +240,11 @@ impl Metrics {
     /// Counts a part of a stream that cannot be read any more.
     pub fn gap(&self, stream: NodeIndex) {
         self.streams[stream.at()].gaps.inc();
+    }
+
+    /// Counts a server's answer to what it has applied.
+    pub fn answered(&self, stream: NodeIndex) {
+        self.streams[stream.at()].applied_answers.inc();
     }
 
     /// Says where a stream is: the number at the end of its file's name, and the offset.

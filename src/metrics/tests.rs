@@ -55,6 +55,7 @@ fn transaction(operations: &[Operation]) -> Transaction {
         unique_takes: Vec::new(),
         statements: Vec::new(),
         blind_spots: Vec::new(),
+        xa: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! **Architecture invariant.** `model` depends on nothing else in the crate.
 
+mod applied;
 mod coordinates;
 mod finding;
 mod gtid;
@@ -14,6 +15,7 @@ mod table;
 mod time;
 mod transaction;
 
+pub use applied::Applied;
 pub use coordinates::{Coordinates, file_number};
 pub use finding::{
     Cause, Certainty, ConflictKind, Finding, FindingId, FindingKind, Healed, LastWrite, Outcome,
@@ -31,5 +33,5 @@ pub use table::{Column, ColumnType, RowKey, Table, TableId, UniqueKey};
 pub use time::CommitTime;
 pub use transaction::{
     BlindSpot, BlindSpotReason, Definition, DefinitionEffect, Key, Operation, RowChange, RowState,
-    RuleValue, Statement, StatementKind, Transaction, UniqueTake,
+    RuleValue, Statement, StatementKind, Transaction, UniqueTake, XaStep, Xid,
 };

@@ -109,6 +109,26 @@ pub(crate) fn deserialize<'de, H: Handle, D: Deserializer<'de>>(
     held.ok_or_else(|| D::Error::custom("a number stands for a value that was not written"))
 }
 
+/// For `#[serde(with)]`: handles in a row.
+pub(crate) mod list {
+    use super::{Handle, Shared};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<H: Handle, S: Serializer>(
+        handles: &[H],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(handles.iter().map(|handle| Shared(handle.clone())))
+    }
+
+    pub(crate) fn deserialize<'de, H: Handle, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<H>, D::Error> {
+        let handles = Vec::<Shared<H>>::deserialize(deserializer)?;
+        Ok(handles.into_iter().map(|handle| handle.0).collect())
+    }
+}
+
 /// A handle within another type, as in `Vec<Shared<Arc<Table>>>`.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared<H>(pub(crate) H);

@@ -1,6 +1,6 @@
 //! A transaction as facts: what the engine needs to judge it, and no more.
 
-use super::{CommitTime, Coordinates, Gtid, Table};
+use super::{CommitTime, Coordinates, Gtid, Table, shared};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Operation {
 }
 
 /// A row's primary key within [`Transaction::key_bytes`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Key {
     /// XXH3-128 of the table's id, a unique key's name, and the canonical key bytes (see
     /// [`super::RowKey`]) as the columns' collations compare them.
@@ -43,7 +43,7 @@ pub struct Key {
 }
 
 /// What is known of a row at one moment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum RowState {
     /// There is no such row.
     Absent,
@@ -60,7 +60,7 @@ pub enum RowState {
 
 /// A unique value, other than the primary key, that a row takes: by an insert, or by an update
 /// that changes it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct UniqueTake {
     /// Place in [`Transaction::rows`].
     pub row: u32,
@@ -71,7 +71,7 @@ pub struct UniqueTake {
 }
 
 /// One row of a row event.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RowChange {
     /// Place in [`Transaction::tables`].
     pub table: u32,
@@ -90,7 +90,7 @@ pub struct RowChange {
 }
 
 /// A column's value, decoded because a row ownership rule asks for it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum RuleValue {
     /// The row is absent (before an insert, after a delete), so there is nothing to judge.
     NoRow,
@@ -107,7 +107,7 @@ pub enum RuleValue {
 }
 
 /// A statement logged as text.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Statement {
     /// The database it ran in.
     pub schema: String,
@@ -118,7 +118,7 @@ pub struct Statement {
 }
 
 /// What a logged statement does.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum StatementKind {
     /// Writes rows that the log does not show, to these tables (`schema`, `name`); empty when
     /// they cannot be told.
@@ -142,7 +142,7 @@ impl StatementKind {
 }
 
 /// What a statement does to one table.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Definition {
     /// Its database.
     pub schema: String,
@@ -153,7 +153,7 @@ pub struct Definition {
 }
 
 /// What becomes of a table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum DefinitionEffect {
     /// It is made, where there was none: CREATE.
     Creates,
@@ -256,7 +256,7 @@ impl BlindSpotReason {
 }
 
 /// Something in a stream that could not be read as rows.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BlindSpot {
     /// Why.
     pub reason: BlindSpotReason,
@@ -269,7 +269,7 @@ pub struct BlindSpot {
 }
 
 /// A transaction as one stream shows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Transaction {
     /// Its identity; `None` for an anonymous transaction.
     pub gtid: Option<Gtid>,
@@ -282,6 +282,7 @@ pub struct Transaction {
     /// Commit on the server whose stream this is, where the log carries it (MySQL 8).
     pub logged_at: Option<CommitTime>,
     /// The tables its rows belong to.
+    #[serde(with = "shared::list")]
     pub tables: Vec<Arc<Table>>,
     /// Its row changes in log order.
     pub rows: Vec<RowChange>,
@@ -295,6 +296,30 @@ pub struct Transaction {
     pub statements: Vec<Statement>,
     /// What could not be read.
     pub blind_spots: Vec<BlindSpot>,
+    /// The step of an XA transaction that it is.
+    pub xa: Option<XaStep>,
+}
+
+/// A step of an XA transaction that is prepared by one transaction in the log and ended by another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum XaStep {
+    /// Its rows are here; they take effect where it is committed, if it is.
+    Prepares(Xid),
+    /// Its rows take effect here.
+    Commits(Xid),
+    /// Its rows never took effect.
+    RollsBack(Xid),
+}
+
+/// The name of an XA transaction, unique among those that are prepared on a server.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Xid {
+    /// `formatID`.
+    pub format: u32,
+    /// `gtrid`, at most 64 bytes.
+    pub global: Vec<u8>,
+    /// `bqual`, at most 64 bytes.
+    pub branch: Vec<u8>,
 }
 
 impl Transaction {

@@ -24,7 +24,7 @@ pub use message::message;
 pub use record::{Record, told_json};
 pub use repair::{Refusal, Repair, RowRepair, Script};
 pub use sql::{RowWanted, row_statements};
-pub use status::{Check, OriginState, Shown, Status, StreamState};
+pub use status::{Check, Memory, OriginState, Shown, Status, StreamState};
 pub use summary::{Counts, Summary};
 pub use text::{finding_text, summary_text};
 pub use time::rfc3339;

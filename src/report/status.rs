@@ -12,15 +12,31 @@ pub struct Status {
     pub started_at: CommitTime,
     /// All streams are connected, have begun, and are caught up with.
     pub ready: bool,
+    /// The node whose server has to answer before anything is judged; `None` once all have.
+    pub waits_for: Option<String>,
     /// Commits to the store fail: since when. Findings wait for it, and pages do not have them.
     #[serde(serialize_with = "maybe_time")]
     pub store_fails_since: Option<CommitTime>,
     /// Keys of transactions that some stream has not shown yet.
     pub pending_keys: usize,
+    /// What is held of what is in flight, against its bound.
+    pub memory: Memory,
     /// Streams, in the order of their nodes' names.
     pub streams: Vec<StreamState>,
     /// Nodes as origins, in the same order.
     pub origins: Vec<OriginState>,
+}
+
+/// What is held of what is in flight: metrics have the same numbers.
+#[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+    /// Bytes, as far as they are counted.
+    pub held_bytes: usize,
+    /// Bytes that may be held.
+    pub limit_bytes: usize,
+    /// All of it, or a share of it that has a bound of its own, is nearly full: the stream that is
+    /// ahead waits, as long as that helps.
+    pub nearly_full: bool,
 }
 
 /// One node's stream.

@@ -48,9 +48,13 @@ pub enum StoreError {
     },
     /// The file, or its lock, cannot be made or opened.
     #[error(
-        "store {}: cannot {doing}: {source}\n  hint: the directory must be there, and writable \
-         for the user that twinlog runs as",
-        .path.display()
+        "store {}: cannot {doing}: {source}{}",
+        .path.display(),
+        if self.is_usage() {
+            "\n  hint: the directory must be there, and writable for the user that twinlog runs as"
+        } else {
+            "\n  hint: is there room on the disk, and is it well?"
+        }
     )]
     Io {
         /// The file.
@@ -72,6 +76,37 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether another file, or rights to it, would mend it: what is configured is wrong. Else the
+    /// disk or the system fails, or another program is in the way: tried again, it may work.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            StoreError::Missing(_)
+            | StoreError::InUse { .. }
+            | StoreError::Newer { .. }
+            | StoreError::NotAStore { .. } => true,
+            StoreError::Io { source, .. } => {
+                use io::ErrorKind::*;
+                matches!(
+                    source.kind(),
+                    NotFound
+                        | PermissionDenied
+                        | IsADirectory
+                        | NotADirectory
+                        | ReadOnlyFilesystem
+                        | InvalidInput
+                        | InvalidFilename
+                )
+            }
+            StoreError::Sqlite { source, .. } => {
+                use rusqlite::ErrorCode::*;
+                let code = source.sqlite_error_code();
+                matches!(code, Some(ReadOnly | PermissionDenied | CannotOpen | NotADatabase))
+            }
+        }
+    }
+}
+
 fn hint(error: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode::*;
     match error.sqlite_error_code() {
@@ -84,5 +119,34 @@ fn hint(error: &rusqlite::Error) -> &'static str {
         }
         Some(DatabaseCorrupt) => "\n  hint: move the file away; `twinlog watch` makes a new one",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_file_would_mend_is_told_from_a_disk_that_fails() {
+        let io = |errno| StoreError::Io {
+            path: "x".into(),
+            doing: "make it",
+            source: io::Error::from_raw_os_error(errno),
+        };
+        let sqlite = |code| StoreError::Sqlite {
+            path: "x".into(),
+            doing: "open it",
+            source: rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None),
+        };
+        let (no_room, io_error, no_rights, read_only) = (28, 5, 13, 30);
+        let (full, broken, busy, cannot_open) = (13, 10, 5, 14);
+        assert!(io(no_rights).is_usage() && io(read_only).is_usage());
+        assert!(io(no_rights).to_string().contains("writable"));
+        assert!(!io(no_room).is_usage() && !io(io_error).is_usage());
+        assert!(io(no_room).to_string().contains("room on the disk"));
+        assert!(sqlite(cannot_open).is_usage());
+        for code in [full, broken, busy] {
+            assert!(!sqlite(code).is_usage(), "{code}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod crowd;
 mod daemon;
 mod ending;
 mod files;
+mod late;
 mod ready;
 mod reload;
 mod secrets;

@@ -62,7 +62,19 @@ impl Run<'_> {
     }
 
     pub fn round(&mut self, round: usize) {
+        self.cut(|| ());
+        self.join(round);
+        if self.workload.random.percent(12) {
+            // The logs end as a crash leaves them, and go on in new files.
+            self.lab.kill();
+            self.lab.restart();
+        }
+    }
+
+    /// Cuts the masters off from each other, and commits on both; `between` comes before and after.
+    pub fn cut(&mut self, mut between: impl FnMut()) {
         self.lab.stop_replication();
+        between();
         let [a, b] = ["a", "b"].map(|node| self.commit(node));
         self.expected.extend(conflicts(self.workload.tables, &a, &b));
         for (node, committed) in [("a", &a), ("b", &b)] {
@@ -70,6 +82,11 @@ impl Run<'_> {
             self.transactions += committed.len();
             self.rows += committed.iter().map(|of| of.changes.len()).sum::<usize>();
         }
+        between();
+    }
+
+    /// Lets them replicate again.
+    pub fn join(&mut self, round: usize) {
         // After every start: a stopped applier may have been set back.
         self.lab.idempotent();
         self.lab.start_replication();
@@ -84,11 +101,6 @@ impl Run<'_> {
             }
         }
         self.lab.settle();
-        if self.workload.random.percent(12) {
-            // The logs end as a crash leaves them, and go on in new files.
-            self.lab.kill();
-            self.lab.restart();
-        }
     }
 
     /// Commits random transactions on one master and tells what they wrote.

@@ -45,7 +45,12 @@ impl Said {
 /// Scans the sources of nodes a and b without a configuration.
 pub fn scan(a: &Path, b: &Path) -> Said {
     let sources = vec![("a".to_owned(), a.to_owned()), ("b".to_owned(), b.to_owned())];
-    let input = ScanInput { sources, config: Config::default(), schema: None };
+    let input = ScanInput {
+        sources,
+        config: Config::default(),
+        schema: None,
+        window: std::time::Duration::from_secs(5),
+    };
     let scan = match Scan::prepare(input) {
         Ok(scan) => scan,
         Err(ScanError::Feed(error)) => {

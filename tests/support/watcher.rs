@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "a test's clock")]
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -54,6 +56,29 @@ impl Watcher {
         let log = fs::read_to_string(&self.log).expect("a log");
         let (_, rest) = log.split_once("status page at ").expect("an address in the log");
         rest.split(',').next().unwrap_or_default().to_owned()
+    }
+
+    /// What its metrics say of a series; `None` where they do not, or not yet.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let log = fs::read_to_string(&self.log).expect("a log");
+        let (_, rest) = log.split_once("metrics at http://")?;
+        let mut connection = TcpStream::connect(rest.split('/').next()?).ok()?;
+        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).ok()?;
+        answer.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
+    /// Waits for something that is not told.
+    pub fn wait_for(&mut self, what: &str, done: impl Fn(&Watcher) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !done(self) {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let ended = self.child.try_wait().expect("a child");
+            assert!(ended.is_none(), "{what}: the watch has ended: {log}");
+            assert!(Instant::now() < deadline, "{what}: {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until what it has told so far, NDJSON, is as it must be in the end. `differs` says

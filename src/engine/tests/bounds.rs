@@ -106,6 +106,83 @@ fn what_frees_memory_is_told_from_what_takes_it() {
     verifier.observe(A, &first, &mut out);
     assert!(!verifier.would_grow(B, &first));
     assert!(verifier.would_grow(B, &second));
+    verifier.observe(B, &second, &mut out);
+    assert!(!verifier.would_grow(A, &second), "its copy waits for it");
+}
+
+/// The same rows, with a mark which of the shares is past three quarters: all, the ledger's bytes,
+/// its rows, findings' bytes, their number, copies.
+fn full(verifier: &Verifier) -> [bool; 6] {
+    verifier.shares().map(|share| share.is_past(6))
+}
+
+/// Copies whose originals have not been read fill the ledger long before the whole is full; their
+/// originals make them go.
+#[test]
+fn the_ledger_is_full_before_the_whole_is() {
+    for family in [Family::Maria, Family::My] {
+        let (mut verifier, mut out) = (verifier(["", ""]), Vec::new());
+        verifier.settings.memory_bytes = 4 << 20;
+        let ta = |n: u64| {
+            let rows: Vec<_> = (0..10).map(|row| (u128::from(10 * n + row), 0, 1)).collect();
+            tx(family, 1, n, &rows)
+        };
+        let mut count = 0;
+        while full(&verifier) == [false; 6] {
+            count += 1;
+            verifier.observe(B, &ta(count), &mut out);
+        }
+        assert_eq!(full(&verifier), [false, true, false, false, false, false], "{family:?}");
+        assert_eq!(verifier.ledger_overflow, 0, "it is told before it is too late");
+        for n in 1..=count {
+            verifier.observe(A, &ta(n), &mut out);
+        }
+        assert!(verifier.ledger.is_empty());
+        assert!(verifier.shares().iter().all(|share| !share.is_past(1)), "{family:?}");
+        assert!(out.is_empty(), "{out:#?}");
+    }
+}
+
+/// Rows that differ, and that nobody writes, stay: waiting for a stream does not help.
+#[test]
+fn what_stays_in_the_ledger_takes_its_room() {
+    let (mut verifier, mut out) = (verifier(["", ""]), Vec::new());
+    verifier.settings.memory_bytes = 1 << 20;
+    let rows = |value: u128| (1..=100_u128).map(|key| (key, 0, value)).collect::<Vec<_>>();
+    let before = verifier.shares();
+    verifier.observe(A, &tx(Family::My, 1, 1, &rows(1)), &mut out);
+    verifier.observe(B, &tx(Family::My, 1, 1, &rows(2)), &mut out);
+    assert_eq!(verifier.ledger.standing().0, 100);
+    let after = verifier.shares();
+    assert_eq!(after[2], Share { held: 0, max: before[2].max - 100 });
+    assert!(after[1].max < before[1].max - 100 * 100, "{after:?}");
+    assert_eq!(verifier.ledger.standing(), weighed_again(&mut verifier));
+    // Somebody writes them: that is on its way, and then they agree.
+    let healing = tx(Family::My, 1, 2, &rows(3));
+    verifier.observe(A, &healing, &mut out);
+    assert_eq!(verifier.ledger.standing(), (0, 0));
+    assert_eq!(verifier.shares()[2].held, 100);
+    verifier.observe(B, &healing, &mut out);
+    assert_eq!((verifier.ledger.standing(), verifier.shares()[2].held), ((0, 0), 0));
+}
+
+fn weighed_again(verifier: &mut Verifier) -> (usize, usize) {
+    verifier.ledger.weigh_all();
+    verifier.ledger.standing()
+}
+
+/// A copy of many rows is known for what it takes before it is judged, its original read or not.
+#[test]
+fn a_copy_that_crowds_the_ledger_is_told_from_others() {
+    let (mut verifier, mut out) = (verifier(["", ""]), Vec::new());
+    verifier.settings.memory_bytes = 1 << 20;
+    let rows = |count: u128| (1..=count).map(|key| (key, 0, 1)).collect::<Vec<_>>();
+    let (few, many) = (tx(Family::My, 1, 1, &rows(10)), tx(Family::My, 1, 2, &rows(1_000)));
+    assert!(!verifier.would_crowd(B, &few, 6));
+    assert!(verifier.would_crowd(B, &many, 6));
+    assert!(!verifier.would_crowd(A, &many, 6), "an original is followed nowhere");
+    verifier.observe(A, &many, &mut out);
+    assert!(!verifier.would_crowd(B, &many, 6), "its original has been read");
 }
 
 /// The copy of an original that was let go is nobody's: it does not wait, and holds nothing up.

@@ -110,6 +110,7 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         name: new_replica_name(),
         followed: false,
         sees_replicas: false,
+        after: None,
         place: Place::default(),
         received: false,
         bytes: Vec::new(),
@@ -178,6 +179,8 @@ struct Follower {
     followed: bool,
     /// The server tells who else is a replica of it.
     sees_replicas: bool,
+    /// The GTIDs after which this connection was asked to send.
+    after: Option<String>,
     place: Place,
     /// This connection brought events.
     received: bool,
@@ -240,6 +243,7 @@ impl Follower {
         }
         let asks = if self.followed { Asks::Known(&self.name) } else { Asks::Newcomer };
         self.sees_replicas = ensure_alone(&mut session, asks).await?;
+        self.after = request.after();
         Ok(session.dump(&request, mariadb, &self.name).await?)
     }
 
@@ -379,8 +383,8 @@ impl Follower {
         self.enter_file(file, offset).await?;
         if !self.status.is_connected() {
             self.status.set_connected(true);
-            let file = file.to_owned();
-            self.deliver(LiveEvent::Connected { file, position: offset }).await?;
+            let (file, after) = (file.to_owned(), self.after.take());
+            self.deliver(LiveEvent::Connected { file, position: offset, after }).await?;
         }
         Ok(())
     }

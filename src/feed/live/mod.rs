@@ -3,6 +3,7 @@
 //! twinlog registers as a replica and is sent what the server logs. It asks no more of the server
 //! than a replica does, and sets nothing but variables of its own session.
 
+mod applied;
 mod applier;
 mod backoff;
 mod connect;
@@ -21,6 +22,7 @@ mod status;
 mod survey;
 mod tables;
 
+pub use applied::keep_asking;
 pub use applier::answer_applier_errors;
 pub use evidence::read_transaction;
 pub use failure::DropReason;
@@ -100,6 +102,9 @@ pub enum LiveEvent {
         file: String,
         /// The offset, in bytes.
         position: u64,
+        /// The server was asked for what comes after these GTIDs, in its own notation. Then it
+        /// begins with the head of the file, and leaves out what it has been told of.
+        after: Option<String>,
     },
     /// The stream itself, as files would give it.
     Item(FeedItem),

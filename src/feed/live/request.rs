@@ -31,6 +31,21 @@ pub(super) enum Request {
     At(String, u32),
 }
 
+impl Request {
+    /// The GTIDs after which the server shall send, as it writes them; `None` where it is asked for
+    /// a place, or for all that it has.
+    pub(super) fn after(&self) -> Option<String> {
+        let text = match self {
+            Request::NotIn(set) => set.to_string(),
+            Request::After(gtids) => {
+                gtids.iter().map(Gtid::to_string).collect::<Vec<_>>().join(",")
+            }
+            Request::File(_) | Request::At(..) => return None,
+        };
+        Some(text).filter(|text| !text.is_empty())
+    }
+}
+
 impl Session<'_> {
     /// Says what comes next, and takes a baseline where the stream begins now.
     pub(super) async fn plan(
@@ -212,6 +227,23 @@ fn sids(set: &GtidSet) -> Vec<Sid<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_is_asked_for_is_told_in_its_words() {
+        let gtids = |text: &str| -> Vec<Gtid> {
+            let set: GtidSet = text.parse().unwrap();
+            let last = |(source, ranges): (&GtidSource, &[(u64, u64)])| Gtid {
+                source: *source,
+                sequence: ranges.last().unwrap().1,
+            };
+            set.iter().map(last).collect()
+        };
+        assert_eq!(Request::After(gtids("0-1-5,3-2-9")).after().unwrap(), "0-1-5,3-2-9");
+        let set = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:1-4:6";
+        assert_eq!(Request::NotIn(set.parse().unwrap()).after().unwrap(), set);
+        assert_eq!(Request::After(Vec::new()).after(), None);
+        assert_eq!(Request::At("a-bin.000001".to_owned(), 4).after(), None);
+    }
 
     #[test]
     fn sets_reach_the_client_library_whole() {

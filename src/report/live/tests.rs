@@ -55,12 +55,12 @@ fn status() -> Status {
         ..OriginState::default()
     };
     Status {
-        store_fails_since: None,
         started_at: before(3_600 * 3),
         ready: true,
         pending_keys: 3,
         streams: vec![stream("a", "b"), stream("b", "a")],
         origins: vec![origin("a"), origin("b")],
+        ..Status::default()
     }
 }
 

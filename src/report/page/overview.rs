@@ -140,6 +140,9 @@ fn unseen(status: &Status) -> String {
         (.., false) => Some(format!("the stream of {} is not read to its end", of.node)),
         _ => None,
     };
+    if let Some(node) = &status.waits_for {
+        return format!("nothing is judged before the server of {node} answers");
+    }
     let streams: Vec<String> = status.streams.iter().filter_map(why).collect();
     match streams.is_empty() {
         true => "it is only starting".to_owned(),

@@ -1,7 +1,7 @@
 //! The pair at a glance: each stream, and what it has shown of the others.
 
 use super::{node, time};
-use crate::report::{Status, StreamState};
+use crate::report::{Memory, Status, StreamState};
 use maud::{Markup, html};
 
 /// One card for each stream, and one line for each origin.
@@ -11,15 +11,50 @@ pub fn streams(status: &Status) -> Markup {
             @for (at, stream) in status.streams.iter().enumerate() { (card(status, stream, at)) }
         }
         (origins(status))
+        (memory(&status.memory))
+    }
+}
+
+/// What is held, against its bound; nothing where that is not known.
+fn memory(of: &Memory) -> Markup {
+    let (held, limit) = (size(of.held_bytes), size(of.limit_bytes));
+    let high = of.limit_bytes / 4 * 3;
+    html! {
+        @if of.limit_bytes > 0 {
+            p.memory {
+                span.faint { "Held in memory" }
+                meter max=(of.limit_bytes) high=(high) value=(of.held_bytes)
+                    aria-label="Held in memory" {}
+                span { (held) " of " (limit) }
+                @if of.nearly_full {
+                    span.tag.warning { "nearly full: the stream that is ahead waits" }
+                }
+            }
+        }
+    }
+}
+
+/// Bytes for people: `0 B`, `12.3 MiB`, `1 GiB`.
+fn size(bytes: usize) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    while unit + 1 < UNITS.len() && bytes >> (10 * (unit + 1)) > 0 {
+        unit += 1;
+    }
+    let tenths = (bytes as f64 / (1_u64 << (10 * unit)) as f64 * 10.0).floor() as u64;
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => format!("{whole} {}", UNITS[unit]),
+        (whole, tenth) => format!("{whole}.{tenth} {}", UNITS[unit]),
     }
 }
 
 fn card(status: &Status, of: &StreamState, at: usize) -> Markup {
     html! {
         section.card aria-label={ "Stream of " (of.node) } {
-            h3 { (node(&of.node, at)) " " (state(of)) }
+            h3 { (node(&of.node, at)) " " (state(status, of)) }
             dl.facts {
-                dt { "Server" } dd { (of.server) }
+                dt { "Server" }
+                dd { @if of.server.is_empty() { "has not answered yet" } @else { (of.server) } }
                 dt { "Read to" }
                 dd.mono {
                     @match &of.at {
@@ -70,9 +105,15 @@ fn shown_to(of: &crate::report::Shown) -> Markup {
     }
 }
 
-fn state(of: &StreamState) -> Markup {
+fn state(status: &Status, of: &StreamState) -> Markup {
     html! {
         @match (of.connected, of.begun) {
+            _ if status.waits_for.as_ref() == Some(&of.node) => {
+                span.tag.critical { "waited for" }
+            }
+            _ if status.waits_for.is_some() && !of.server.is_empty() => {
+                span.tag.warning { "has answered" }
+            }
             (true, true) => span.tag.good { "connected" },
             (true, false) => span.tag.warning { "connected, not begun" },
             (false, _) => span.tag.critical { "not connected" },
@@ -103,5 +144,28 @@ fn origins(status: &Status) -> Markup {
                 } } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        let sizes = [0, 1023, 1024, 1536, (12 << 20) + (1 << 18), 1 << 30, (1 << 40) - 1];
+        let texts = ["0 B", "1023 B", "1 KiB", "1.5 KiB", "12.2 MiB", "1 GiB", "1023.9 GiB"];
+        assert_eq!(sizes.map(size), texts);
+    }
+
+    #[test]
+    fn what_is_held_stands_beside_its_bound() {
+        let of = |held, nearly_full| {
+            memory(&Memory { held_bytes: held, limit_bytes: 1 << 30, nearly_full }).into_string()
+        };
+        let calm = of(3 << 20, false);
+        assert!(calm.contains("3 MiB of 1 GiB") && !calm.contains("nearly full"), "{calm}");
+        assert!(of(900 << 20, true).contains("nearly full"));
+        assert_eq!(memory(&Memory::default()).into_string(), "", "a page of no watch");
     }
 }

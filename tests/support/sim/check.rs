@@ -67,7 +67,7 @@ fn comparable(reading: &Reading, answer: &Answer) -> Vec<Finding> {
     kept.map(|finding| Finding { outcome: None, ..finding }).collect()
 }
 
-fn same(first: &[Finding], second: &[Finding]) -> Result<(), String> {
+pub fn same(first: &[Finding], second: &[Finding]) -> Result<(), String> {
     let only = |these: &[Finding], those: &[Finding]| {
         let missing = these.iter().filter(|finding| !those.contains(finding));
         missing.map(brief).collect::<Vec<_>>().join("\n")
@@ -107,18 +107,18 @@ fn brief(finding: &Finding) -> String {
 }
 
 /// From what findings name to what the world names.
-struct Names {
+pub struct Names {
     ids: BTreeMap<Gtid, Id>,
 }
 
 impl Names {
-    fn new(reading: &Reading) -> Self {
+    pub fn new(reading: &Reading) -> Self {
         let family = reading.world.setup.family;
         let logs = reading.world.masters.iter().flat_map(|master| &master.log);
         Names { ids: logs.map(|entry| (gtid(family, entry.id), entry.id)).collect() }
     }
 
-    fn row(&self, finding: &Finding) -> RowName {
+    pub fn row(&self, finding: &Finding) -> RowName {
         let bytes = &finding.key.as_ref().unwrap().bytes;
         let table = finding.table.as_ref().unwrap();
         let table = (0..=255).find(|t| table_name(*t) == *table).unwrap();
@@ -129,7 +129,7 @@ impl Names {
         finding.key.is_some() && finding.index.is_none() && self.row(finding) == row
     }
 
-    fn id(&self, finding: &Finding, at: usize) -> Id {
+    pub fn id(&self, finding: &Finding, at: usize) -> Id {
         self.ids[&finding.transactions[at].gtid.unwrap()]
     }
 }

@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, reason = "a simulator that is wrong may stop the test")]
 
+pub mod asked;
 pub mod check;
 pub mod kills;
 pub mod oracle;

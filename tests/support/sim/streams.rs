@@ -21,6 +21,8 @@ pub struct Reading<'w> {
     pub baselines: Vec<GtidSet>,
     pub streams: Vec<Vec<Transaction>>,
     pub settings: Settings,
+    /// By node, for those that do not log what they apply: what their servers answer.
+    pub answers: Vec<Option<Vec<Applied>>>,
     /// Some table in it has an owner; compiling rules for none would take most of a short run.
     has_owned: bool,
 }
@@ -111,11 +113,13 @@ impl<'w> Reading<'w> {
             baselines: baselines.collect(),
             streams,
             read,
+            answers: vec![None; world.setup.nodes],
             has_owned: tables.keys().any(|table| [OWNED_TABLE, OWNED_ROWS].contains(table)),
             settings: Settings {
                 shared_key_window_micros: 4_000_000,
                 near_conflict_window_micros: 1_000_000,
                 missing_after_micros: 10_000_000,
+                silent_window_micros: i64::MAX,
                 ..Settings::default()
             },
         }
@@ -156,10 +160,18 @@ impl<'w> Reading<'w> {
             verifier.begin(NodeIndex(n as u8), baseline.clone());
         }
         let mut reports = Vec::new();
+        for n in (0..nodes).filter(|n| self.answers[*n].is_some()) {
+            let when = CommitTime::default();
+            verifier.without_copies(NodeIndex(n as u8), when, &mut reports);
+        }
         let (mut kills, mut order) = (Kills::new(turns), self.order(turns));
         let mut next = 0;
         while let Some(&(n, at)) = order.get(next) {
-            verifier.observe(NodeIndex(n as u8), &self.streams[n][at], &mut reports);
+            let node = NodeIndex((n % nodes) as u8);
+            match self.answers.get(n.wrapping_sub(nodes)).and_then(Option::as_ref) {
+                Some(answers) => verifier.applied(node, answers[at].clone(), &mut reports),
+                None => verifier.observe(node, &self.streams[n][at], &mut reports),
+            }
             next += 1;
             if let Some(memory) = kills.after(&mut next, &mut order, &verifier, &mut reports) {
                 verifier = go_on(&memory);
@@ -171,7 +183,8 @@ impl<'w> Reading<'w> {
     }
 
     fn order(&self, turns: Turns) -> Vec<(usize, usize)> {
-        let lengths: Vec<usize> = self.streams.iter().map(Vec::len).collect();
+        let answers = self.answers.iter().map(|of| of.as_ref().map_or(0, Vec::len));
+        let lengths: Vec<usize> = self.streams.iter().map(Vec::len).chain(answers).collect();
         let all = lengths.iter().enumerate();
         let mut order: Vec<_> = all.flat_map(|(n, len)| (0..*len).map(move |at| (n, at))).collect();
         match turns {
@@ -269,6 +282,7 @@ fn transaction(
         unique_takes: Vec::new(),
         statements: Vec::new(),
         blind_spots: Vec::new(),
+        xa: None,
     };
     for change in &entry.changes {
         let place = own.iter().position(|table| *table == change.table).unwrap();
