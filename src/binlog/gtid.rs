@@ -160,7 +160,8 @@ fn is_unfinished_alter(mut bytes: Bytes<'_>, flags: u8) -> Result<bool, Short> {
 /// # Source
 /// `Gtid_set::encode` in MySQL's rpl_gtid_set.cc. Without tags: a count of 8 bytes, then per
 /// UUID 16 bytes, a count and half-open intervals of 8 + 8 bytes. With tags the first 8 bytes
-/// are 1, the count in 6 bytes, 1, and a tag follows each UUID (measured on MySQL 9.7).
+/// are 1, the count in 6 bytes, 1, and a tag follows each UUID (measured on MySQL 9.7). Intervals
+/// ascend, and the server refuses those that do not.
 pub(crate) fn read_previous_gtids(body: &[u8]) -> Result<GtidSet, Short> {
     let mut bytes = Bytes(body);
     let head = bytes.u64()?;
@@ -174,10 +175,14 @@ pub(crate) fn read_previous_gtids(body: &[u8]) -> Result<GtidSet, Short> {
             let length = usize::try_from(varlen(&mut bytes)?).map_err(|_| Short)?;
             tag = Tag::parse(bytes.take(length)?).ok_or(Short)?;
         }
+        let mut before = 0;
         for _ in 0..bytes.u64()? {
             let (first, end) = (bytes.u64()?, bytes.u64()?);
-            let last = end.checked_sub(1).filter(|last| first <= *last).ok_or(Short)?;
-            set.add_range(GtidSource::MySql { uuid, tag }, first, last);
+            if first <= before || end <= first {
+                return Err(Short);
+            }
+            before = end;
+            set.add_range(GtidSource::MySql { uuid, tag }, first, end - 1);
         }
     }
     Ok(set)
@@ -218,6 +223,23 @@ mod tests {
             read_tagged_gtid(&body).map(|event| event.gtid.map(|gtid| gtid.sequence))
         };
         assert_eq!((tagged(0), tagged(0x04)), (Err(Short), Ok(Some(1))));
+    }
+
+    #[test]
+    fn intervals_ascend() {
+        let read = |intervals: &[[u64; 2]]| {
+            let mut body = 1_u64.to_le_bytes().to_vec();
+            body.extend([7; 16]);
+            body.extend((intervals.len() as u64).to_le_bytes());
+            body.extend(intervals.iter().flatten().flat_map(|number| number.to_le_bytes()));
+            read_previous_gtids(&body).map(|set| set.to_string())
+        };
+        let uuid = "07070707-0707-0707-0707-070707070707";
+        assert_eq!(read(&[[1, 4], [6, 7]]), Ok(format!("{uuid}:1-3:6")));
+        assert_eq!(read(&[[1, u64::MAX]]), Ok(format!("{uuid}:1-{}", u64::MAX - 1)));
+        for wrong in [[[6, 7], [1, 4]], [[1, 4], [4, 5]], [[1, 4], [7, 7]], [[0, 4], [6, 7]]] {
+            assert_eq!(read(&wrong), Err(Short), "{wrong:?}");
+        }
     }
 
     #[test]

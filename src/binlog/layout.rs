@@ -80,7 +80,12 @@ pub(crate) enum LayoutError {
     Short(#[from] Short),
     #[error("column type {0} is not known")]
     Type(u8),
+    #[error("{0} columns, more than a table can have")]
+    Columns(usize),
 }
+
+/// Columns of a table at most, in both servers (`MAX_FIELDS`).
+const COLUMNS_MAX: usize = 4096;
 
 // The wire types of `enum_field_types`, by number.
 mod wire {
@@ -147,6 +152,9 @@ impl Layout {
         let schema = name(&mut bytes)?;
         let table = name(&mut bytes)?;
         let count = usize::try_from(bytes.lenenc()?).map_err(|_| Short)?;
+        if count > COLUMNS_MAX {
+            return Err(LayoutError::Columns(count));
+        }
         let types = bytes.take(count)?;
         let mut metadata = Bytes(bytes.lenenc_bytes()?);
         let kinds: Result<Vec<_>, _> =
@@ -432,6 +440,9 @@ struct Metadata {
 
 /// Reads the optional metadata into the columns.
 ///
+/// # Errors
+/// Fields that end too early, and a field that comes twice.
+///
 /// # Source
 /// `Optional_metadata_field_type` in MySQL's rows_event.h; the same numbers in MariaDB 10.5.
 fn read_optional_metadata(
@@ -441,9 +452,16 @@ fn read_optional_metadata(
     columns: &mut [Column],
 ) -> Result<Metadata, Short> {
     let mut metadata = Metadata::default();
+    let mut seen = 0_u64;
     while !bytes.is_empty() {
         let kind = bytes.u8()?;
         let mut field = Bytes(bytes.lenenc_bytes()?);
+        // Servers write each once; a thousand of one would be read a thousand times.
+        let bit = 1_u64.checked_shl(kind.into()).unwrap_or(0);
+        if seen & bit != 0 {
+            return Err(Short);
+        }
+        seen |= bit;
         match kind {
             1 => {
                 read_signedness(field.0, types, columns);
@@ -557,6 +575,26 @@ mod tests {
         body.extend(collations);
         let layout = Layout::compile(&body, mariadb, &|_| TablePlan::default())?;
         Ok(layout.table.columns[2].kind.clone())
+    }
+
+    #[test]
+    fn what_no_server_writes_is_refused() {
+        let compile = |body: &[u8]| {
+            let layout = Layout::compile(body, false, &|_| TablePlan::default());
+            layout.map(|layout| layout.steps.len())
+        };
+        let head = b"\x01s\0\x01t\0";
+        let wide = |count: usize| {
+            let types = vec![wire::LONG; count];
+            let count = (count as u16).to_le_bytes();
+            [&head[..], &[252], &count, &types, &[0], &vec![0; types.len().div_ceil(8)]].concat()
+        };
+        assert_eq!(compile(&wide(4096)), Ok(4096));
+        assert_eq!(compile(&wide(4097)), Err(LayoutError::Columns(4097)));
+        let signs = [1, 1, 0];
+        let once = [&head[..], &[1, wire::LONG, 0, 0], &signs].concat();
+        assert_eq!(compile(&once), Ok(1));
+        assert_eq!(compile(&[&once[..], &signs].concat()), Err(LayoutError::Short(Short)));
     }
 
     #[test]

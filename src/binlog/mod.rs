@@ -16,6 +16,7 @@ mod json;
 mod layout;
 mod plan;
 mod reader;
+mod room;
 mod rows;
 mod statement;
 mod temporal;

@@ -7,6 +7,7 @@ use super::{
     gtid::{self, GtidEvent},
     layout::Layout,
     plan::TablePlans,
+    room::{self, PAST_BOUND, PAST_TABLES, Room, TABLES_MAX},
     rows::{RowsError, RowsEvent, Scratch},
     statement::{Meaning, meaning},
     xa::read_prepare,
@@ -100,6 +101,8 @@ pub struct StreamReader {
     tables: HashMap<u64, Result<Arc<Layout>, String>>,
     /// Layouts by the hash of their table map's body: servers repeat it for every statement.
     layouts: HashMap<u128, Arc<Layout>>,
+    /// Columns of all in `tables`, and in `layouts`.
+    columns: [usize; 2],
     scratch: Scratch,
     open: Option<Open>,
     transaction_bytes_max: usize,
@@ -113,12 +116,11 @@ pub struct StreamReader {
 /// Layouts kept at most; past that the cache starts afresh.
 const LAYOUTS_MAX: usize = 20_000;
 
+/// Columns of these at most: some 100 bytes each.
+const COLUMNS_MAX: usize = 2_000_000;
+
 /// Bytes of a statement's text that are kept.
 const STATEMENT_BYTES_MAX: usize = 4096;
-
-/// What is said of rows that are counted, and not held.
-const PAST_BOUND: &str = "rows of huge transactions, past what is held of one: they are counted, \
-                          and not judged";
 
 /// A transaction that has begun and not ended.
 struct Open {
@@ -143,6 +145,7 @@ impl StreamReader {
             format: None,
             tables: HashMap::new(),
             layouts: HashMap::new(),
+            columns: [0; 2],
             scratch: Scratch::default(),
             open: None,
             transaction_bytes_max: usize::MAX,
@@ -170,7 +173,12 @@ impl StreamReader {
         if *self.file != *file {
             self.file = Arc::from(file);
         }
+        self.forget_tables();
+    }
+
+    fn forget_tables(&mut self) {
         self.tables.clear();
+        self.columns[0] = 0;
     }
 
     /// What the last format description said.
@@ -193,8 +201,9 @@ impl StreamReader {
     /// to table maps of their own transaction.
     pub fn set_plans(&mut self, plans: TablePlans) {
         self.plans = plans;
-        self.tables.clear();
+        self.forget_tables();
         self.layouts.clear();
+        self.columns[1] = 0;
     }
 
     /// Forgets a transaction that has begun: the stream starts again before it.
@@ -415,8 +424,8 @@ impl StreamReader {
             return Err(ReadError::Unfinished(unfinished));
         }
         // Table maps come again with every statement; servers number tables anew now and then.
-        if self.tables.len() >= LAYOUTS_MAX {
-            self.tables.clear();
+        if self.tables.len() >= LAYOUTS_MAX || self.columns[0] >= COLUMNS_MAX {
+            self.forget_tables();
         }
         let read = match header.kind {
             kind::MARIADB_GTID => gtid::read_mariadb_gtid(body, header.server_id),
@@ -492,8 +501,8 @@ impl StreamReader {
         let (Ok(table_id), Ok(_flags)) = (bytes.uint(6), bytes.u16()) else { return };
         let hash = xxh3_128(bytes.0);
         if let Some(layout) = self.layouts.get(&hash) {
-            self.tables.insert(table_id, Ok(layout.clone()));
-            return;
+            let layout = layout.clone();
+            return self.add_table(table_id, Ok(layout));
         }
         let mariadb = self.format.as_ref().is_some_and(Format::is_mariadb);
         let compiled = Layout::compile(bytes.0, mariadb, &*self.plans).map(Arc::new);
@@ -501,12 +510,25 @@ impl StreamReader {
         if let Ok(layout) = &compiled
             && !layout.is_stale
         {
-            if self.layouts.len() >= LAYOUTS_MAX {
+            if self.layouts.len() >= LAYOUTS_MAX || self.columns[1] >= COLUMNS_MAX {
                 self.layouts.clear();
+                self.columns[1] = 0;
             }
+            self.columns[1] += layout.steps.len();
             self.layouts.insert(hash, layout.clone());
         }
-        self.tables.insert(table_id, compiled.map_err(|error| error.to_string()));
+        self.add_table(table_id, compiled.map_err(|error| error.to_string()));
+    }
+
+    /// Notes what a table id stands for. A transaction past all bounds gets no more of them: its
+    /// rows count as rows without a table map.
+    fn add_table(&mut self, table_id: u64, layout: Result<Arc<Layout>, String>) {
+        if self.tables.len() >= 2 * LAYOUTS_MAX || self.columns[0] >= 2 * COLUMNS_MAX {
+            self.tables.remove(&table_id);
+            return;
+        }
+        self.columns[0] += layout.as_ref().map_or(0, |layout| layout.steps.len());
+        self.tables.insert(table_id, layout);
     }
 
     fn rows(&mut self, header: &Header, body: &[u8], operation: Operation) {
@@ -552,14 +574,17 @@ impl StreamReader {
         let is_partial = event_kind == kind::PARTIAL_UPDATE_ROWS;
         let event = RowsEvent::open(body, operation, is_partial, layout)?;
         let Some(open) = &mut self.open else { return Ok(()) };
-        let table = open.table(layout);
-        let (before, rows_before) = (open.lengths(), open.tx.rows.len());
-        let walked = event.walk(layout, table, &mut self.scratch, &mut open.tx);
+        let Some(table) = open.table(layout) else {
+            open.blind(BlindSpotReason::BoundReached, None, PAST_TABLES, 1);
+            return Ok(());
+        };
+        let rows_before = open.tx.rows.len();
+        let mut room = Room::new(self.transaction_bytes_max.saturating_sub(open.text_bytes));
+        let walked = event.walk(layout, table, &mut self.scratch, &mut open.tx, &mut room);
         let rows = (open.tx.rows.len() - rows_before) as u64;
         let name = || Some(layout.table.full_name());
-        if open.bytes() > self.transaction_bytes_max && rows > 0 {
-            open.truncate(before);
-            open.blind(BlindSpotReason::BoundReached, name(), PAST_BOUND, rows);
+        if room.past > 0 {
+            open.blind(BlindSpotReason::BoundReached, name(), PAST_BOUND, room.past);
             return walked.map(drop);
         }
         for (reason, detail) in layout.notes.iter().filter(|_| rows > 0) {
@@ -653,48 +678,25 @@ impl Open {
 
     /// Bytes of what grows with rows.
     fn bytes(&self) -> usize {
-        let tx = &self.tx;
-        size_of_val(&*tx.rows)
-            + tx.key_bytes.len()
-            + size_of_val(&*tx.rule_values)
-            + size_of_val(&*tx.unique_takes)
-            + self.text_bytes
+        room::row_bytes(&self.tx) + self.text_bytes
     }
 
-    /// How much there is of all that grows with rows.
-    fn lengths(&self) -> [usize; 4] {
-        let tx = &self.tx;
-        [tx.rows.len(), tx.key_bytes.len(), tx.rule_values.len(), tx.unique_takes.len()]
-    }
-
-    /// Takes back what has come since there was so much.
-    fn truncate(&mut self, [rows, key_bytes, rule_values, unique_takes]: [usize; 4]) {
-        self.tx.rows.truncate(rows);
-        self.tx.key_bytes.truncate(key_bytes);
-        self.tx.rule_values.truncate(rule_values);
-        self.tx.unique_takes.truncate(unique_takes);
-    }
-
-    /// The place of a table in the transaction.
-    fn table(&mut self, layout: &Arc<Layout>) -> u32 {
+    /// The place of a table in the transaction; none past [`TABLES_MAX`].
+    fn table(&mut self, layout: &Arc<Layout>) -> Option<u32> {
         // Statements mostly write the table that the one before wrote.
         let known = self.layouts.iter().rposition(|known| Arc::ptr_eq(known, layout));
-        known.unwrap_or_else(|| {
+        if known.is_none() {
+            if self.layouts.len() >= TABLES_MAX {
+                return None;
+            }
             self.layouts.push(layout.clone());
             self.tx.tables.push(layout.table.clone());
-            self.layouts.len() - 1
-        }) as u32
+        }
+        Some(known.unwrap_or(self.layouts.len() - 1) as u32)
     }
 
     fn blind(&mut self, reason: BlindSpotReason, table: Option<String>, detail: &str, count: u64) {
-        let spots = &mut self.tx.blind_spots;
-        let same = |spot: &&mut BlindSpot| {
-            spot.reason == reason && spot.table == table && spot.detail == detail
-        };
-        match spots.iter_mut().find(same) {
-            Some(spot) => spot.count += count,
-            None => spots.push(BlindSpot { reason, table, detail: detail.to_owned(), count }),
-        }
+        room::add_spot(&mut self.tx.blind_spots, reason, table, detail, count);
     }
 
     /// Takes the rows back, as a blind spot per table.
@@ -729,7 +731,10 @@ fn first_words(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binlog::TablePlan;
+    use crate::binlog::{
+        TablePlan,
+        room::{PAST_SPOTS, SPOTS_MAX},
+    };
 
     fn event(event_kind: u8, body: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; 4];
@@ -832,6 +837,30 @@ mod tests {
             let told: Vec<&str> = tx.blind_spots.iter().map(|spot| &*spot.detail).collect();
             assert_eq!((told, reader.unfinished()), (details, None));
         }
+    }
+
+    #[test]
+    fn a_transaction_of_countless_tables_is_counted_past_a_bound() {
+        let mut reader = reader();
+        let mut gtid = vec![0; 17];
+        gtid.extend(9_u64.to_le_bytes());
+        assert_eq!(reader.event(&event(kind::GTID, &gtid), 40), Ok(Progress::Nothing));
+        for id in 0..TABLES_MAX as u32 + 70 {
+            let id = id.to_le_bytes();
+            // `s` and four bytes; one column of INT, or of a type that is none.
+            let kind = if id[0] % 2 == 0 { 3 } else { 77 };
+            let map = [&id[..], &[0, 0, 1, 0, 1, b's', 0, 4], &id, &[0, 1, kind, 0, 1]].concat();
+            let rows = [&id[..], &[0, 0, 1, 0, 1, 1], &[0xfe, 7, 0, 0, 0]].concat();
+            let rows = if id[1] % 2 == 0 { &rows[..] } else { &rows[..11] };
+            for (kind, body) in [(kind::TABLE_MAP, &map[..]), (kind::WRITE_ROWS_V1, rows)] {
+                assert_eq!(reader.event(&event(kind, body), 100), Ok(Progress::Nothing));
+            }
+        }
+        let tx = transaction(reader.event(&event(kind::XID, &[0; 8]), 100));
+        let spots: u64 = tx.blind_spots.iter().map(|spot| spot.count).sum();
+        assert_eq!(tx.rows.len() as u64 + spots, TABLES_MAX as u64 + 70);
+        assert!(tx.blind_spots.len() <= SPOTS_MAX + 2, "{}", tx.blind_spots.len());
+        assert!(tx.blind_spots.iter().any(|spot| spot.detail == PAST_SPOTS));
     }
 
     #[test]

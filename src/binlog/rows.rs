@@ -17,6 +17,7 @@ use super::{
     collation::Fold,
     compressed, json,
     layout::{Content, KeyPlan, Layout, NO_SLOT, Step, is_old_time},
+    room::{Mark, Room},
     value,
 };
 use crate::model::{Key, Operation, RowChange, RowState, RuleValue, Transaction, UniqueTake};
@@ -165,7 +166,7 @@ impl<'a> RowsEvent<'a> {
     /// Adds every row to the transaction, as rows of its table number `table`.
     ///
     /// # Output
-    /// How much could not be told.
+    /// How much could not be told. Where there is no room for all rows, none of them is added.
     ///
     /// # Errors
     /// Rows before the broken one have been added; never panics.
@@ -175,11 +176,12 @@ impl<'a> RowsEvent<'a> {
         table: u32,
         scratch: &mut Scratch,
         tx: &mut Transaction,
+        room: &mut Room,
     ) -> Result<Untold, RowsError> {
         if layout.has_old_times && !self.fits(layout) {
             return Err(RowsError::OldTimes);
         }
-        let (mut at, mut untold) = (0, Untold::default());
+        let (mark, mut at, mut untold) = (Mark::of(tx), 0, Untold::default());
         while at < self.images.len() {
             let start = at;
             let (before, after) = self.states(layout, &mut at, scratch, &mut untold)?;
@@ -194,6 +196,7 @@ impl<'a> RowsEvent<'a> {
             }
             let operation = self.operation;
             tx.rows.push(RowChange { table, operation, rule_values, keys, before, after });
+            room.take(mark, tx);
         }
         Ok(untold)
     }
@@ -749,10 +752,30 @@ mod tests {
         }
     }
 
+    fn endless() -> Room {
+        Room::new(usize::MAX)
+    }
+
+    #[test]
+    fn an_event_without_room_is_counted_and_never_held() {
+        let layout = layout(true, &[], None);
+        let row = [ID, NULL, NULL, NULL];
+        let body = [body(&[row]), image(&row).repeat(99_999)].concat();
+        let event = RowsEvent::open(Bytes(&body), Operation::Insert, false, &layout);
+        let (mut tx, mut room) = (empty(), Room::new(1 << 16));
+        let event = event.expect("a row event");
+        let walked = event.walk(&layout, 0, &mut Scratch::default(), &mut tx, &mut room);
+        assert!(walked.is_ok());
+        assert_eq!((room.past, tx.rows.len(), tx.key_bytes.len()), (100_000, 0, 0));
+        let held = tx.rows.capacity() * size_of::<RowChange>() + tx.key_bytes.capacity();
+        assert!(held < 1 << 18, "{held} bytes");
+    }
+
     fn try_walk(layout: &Layout, operation: Operation, body: &[u8]) -> (Transaction, u64) {
         let mut tx = empty();
         let event = RowsEvent::open(Bytes(body), operation, false, layout);
-        let walked = event.and_then(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx));
+        let walked =
+            event.and_then(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx, &mut endless()));
         (tx, walked.map_or(99, |untold| untold.unique_values))
     }
 
@@ -976,7 +999,8 @@ mod tests {
     fn rows_of(layout: &Layout, is_partial: bool, body: &[u8]) -> (Vec<RowChange>, Untold) {
         let mut tx = empty();
         let event = RowsEvent::open(Bytes(body), Operation::Update, is_partial, layout);
-        let walked = event.and_then(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx));
+        let walked =
+            event.and_then(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx, &mut endless()));
         (tx.rows, walked.expect("a row event"))
     }
 
@@ -1040,7 +1064,9 @@ mod tests {
         assert!(matches!(rows[0].after, RowState::Partial { .. }) && untold.documents == 0);
         let unknown = [&b"\x03\xff\xff"[..], &before, &diffs(b"\x03\x01", to_eight)].concat();
         let event = RowsEvent::open(Bytes(&unknown), Operation::Update, true, &layout);
-        let walked = event.and_then(|e| e.walk(&layout, 0, &mut Scratch::default(), &mut empty()));
+        let walked = event.and_then(|e| {
+            e.walk(&layout, 0, &mut Scratch::default(), &mut empty(), &mut endless())
+        });
         assert_eq!(walked, Err(RowsError::Options));
     }
 
@@ -1066,7 +1092,8 @@ mod tests {
             let is_partial = operation == Operation::Update && round % 2 == 0;
             let mut tx = empty();
             let event = RowsEvent::open(Bytes(&body), operation, is_partial, layout);
-            let _ = event.map(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx));
+            let _ =
+                event.map(|e| e.walk(layout, 0, &mut Scratch::default(), &mut tx, &mut endless()));
             assert!(tx.rows.len() <= body.len() && tx.key_bytes.len() <= body.len() * 8);
         }
     }

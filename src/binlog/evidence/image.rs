@@ -114,7 +114,28 @@ impl TableFacts {
     }
 }
 
+impl Cell {
+    /// Bytes that it takes in memory.
+    fn bytes(&self) -> usize {
+        size_of::<Cell>()
+            + match self {
+                Cell::Value(Value::Decimal(text) | Value::Time(text) | Value::Text(text)) => {
+                    text.len()
+                }
+                Cell::Value(Value::Bytes(bytes)) | Cell::Undecoded(bytes) => bytes.len(),
+                Cell::Recoded(text, bytes) => text.len() + bytes.len(),
+                Cell::Json(json) => json.text.len(),
+                Cell::NotLogged | Cell::Null | Cell::Value(_) => 0,
+            }
+    }
+}
+
 impl Change {
+    /// Bytes that its values take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        [&self.before, &self.after].into_iter().flatten().flatten().map(Cell::bytes).sum()
+    }
+
     /// Whether it is a change of this row, before it or after it, to the letter.
     pub(super) fn is_of(&self, row: &RowOf) -> bool {
         self.any_has(row, |cell, wanted| cell == wanted)

@@ -30,7 +30,8 @@ pub struct Evidence {
     pub coordinates: Coordinates,
     /// The statements that the log has as text, in order; at most [`STATEMENTS_MAX`].
     pub statements: Vec<Arc<str>>,
-    /// Its row changes in log order, those that were asked for; at most [`CHANGES_MAX`].
+    /// Its row changes in log order, those that were asked for; at most [`CHANGES_MAX`], and
+    /// [`CHANGE_BYTES_MAX`] of them.
     pub changes: Vec<Change>,
     /// Statements and row changes past these bounds.
     pub more: u64,
@@ -47,6 +48,11 @@ impl Evidence {
 
 /// Row changes of one transaction that are kept at most.
 pub const CHANGES_MAX: usize = 10_000;
+
+/// Bytes that the values of these take at most, and the values' own: of a table of thousands of
+/// columns, a row whose image leaves out all but one takes a byte in the log and a value a column
+/// here.
+pub const CHANGE_BYTES_MAX: usize = 256 << 20;
 
 /// Statements of one transaction that are kept at most.
 pub const STATEMENTS_MAX: usize = 1_000;

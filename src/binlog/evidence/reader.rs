@@ -1,7 +1,7 @@
 //! Reads the events of one transaction and decodes them.
 
 use super::{
-    CHANGES_MAX, Cell, Change, Evidence, RowOf, STATEMENTS_MAX, TableFacts,
+    CHANGE_BYTES_MAX, CHANGES_MAX, Cell, Change, Evidence, RowOf, STATEMENTS_MAX, TableFacts,
     image::{decode_cell, decode_diffs, payload},
     labels::column_facts,
 };
@@ -47,8 +47,8 @@ impl From<Short> for EvidenceFault {
 /// Reads one transaction, event by event, and decodes it.
 ///
 /// # Invariants
-/// No input makes it panic, or take much more memory than it is long; of a compressed transaction
-/// one event is expanded at a time.
+/// No input makes it panic, or take more than [`CHANGE_BYTES_MAX`] and a few times the memory that
+/// it is long; of a compressed transaction one event is expanded at a time.
 pub struct EvidenceReader {
     wanted: Option<String>,
     row: Option<RowOf>,
@@ -57,6 +57,8 @@ pub struct EvidenceReader {
     tables: BTreeMap<u64, Result<Arc<TableFacts>, String>>,
     evidence: Evidence,
     begun: bool,
+    /// Bytes of the changes that are kept.
+    change_bytes: usize,
     /// The statement whose rows come next.
     statement: Option<Arc<str>>,
 }
@@ -89,6 +91,7 @@ impl EvidenceReader {
             tables: BTreeMap::new(),
             evidence,
             begun: false,
+            change_bytes: 0,
             statement: None,
         }
     }
@@ -353,10 +356,13 @@ impl EvidenceReader {
         if !self.row.as_ref().is_none_or(|row| change.is_like(row)) {
             return;
         }
-        match self.evidence.changes.len() < CHANGES_MAX {
-            true => self.evidence.changes.push(change),
-            false => self.evidence.more += 1,
+        let bytes = self.change_bytes + change.bytes();
+        if self.evidence.changes.len() >= CHANGES_MAX || bytes > CHANGE_BYTES_MAX {
+            self.evidence.more += 1;
+            return;
         }
+        self.change_bytes = bytes;
+        self.evidence.changes.push(change);
     }
 
     /// Notes once what cannot be decoded.

@@ -1,6 +1,9 @@
 //! Diffs of JSON, as partial updates log them in the place of a column's value.
 
-use super::tree::{Node, find};
+use super::{
+    DEPTH_MAX,
+    tree::{Node, find},
+};
 use crate::binlog::bytes::{Bytes, Short};
 use std::borrow::Cow;
 
@@ -27,7 +30,9 @@ enum Leg<'a> {
 /// The binary document before, and the diffs without their length in front.
 ///
 /// # Errors
-/// [`Short`] for what no server writes, and for diffs that do not apply; never panics.
+/// [`Short`] for what no server writes, for diffs that do not apply, and for so many of them in so
+/// large a document that they would move its values without end; never panics. No path is longer
+/// than documents are deep, so diffs one into the other make no deeper ones.
 ///
 /// # Source
 /// `read_json_diff` and `apply_json_diff` in MySQL's sql/json_diff.cc: a byte (0: replace, 1:
@@ -36,6 +41,8 @@ enum Leg<'a> {
 pub(super) fn patched<'a>(before: &'a [u8], diffs: &'a [u8]) -> Result<Node<'a>, Short> {
     let mut document = Node::read(before)?;
     let mut bytes = Bytes(diffs);
+    // An insert or a removal moves what stands behind it.
+    let mut moves = MOVES_FREE + MOVES_PER_BYTE * (before.len() + diffs.len());
     while !bytes.is_empty() {
         let operation = bytes.u8()?;
         let path = std::str::from_utf8(bytes.lenenc_bytes()?).map_err(|_| Short)?;
@@ -46,40 +53,58 @@ pub(super) fn patched<'a>(before: &'a [u8], diffs: &'a [u8]) -> Result<Node<'a>,
             2 => Change::Remove,
             _ => return Err(Short),
         };
-        apply(&mut document, &legs, change)?;
+        let moved = apply(&mut document, &legs, change)?;
+        moves = moves.checked_sub(moved).ok_or(Short)?;
     }
     Ok(document)
 }
 
-fn apply<'a>(document: &mut Node<'a>, legs: &[Leg<'a>], change: Change<'a>) -> Result<(), Short> {
-    let (last, above) = legs.split_last().ok_or(Short)?;
+/// Values that the diffs of one document may move: so many, and more by its length and theirs.
+const MOVES_FREE: usize = 1 << 22;
+const MOVES_PER_BYTE: usize = 64;
+
+/// Applies one diff; gives the number of values that it moves.
+fn apply<'a>(
+    document: &mut Node<'a>,
+    legs: &[Leg<'a>],
+    change: Change<'a>,
+) -> Result<usize, Short> {
+    let (last, above) = legs.split_last().filter(|_| legs.len() <= DEPTH_MAX).ok_or(Short)?;
     let mut parent = document;
     for leg in above {
         parent = child(parent, leg)?;
     }
     match (change, parent) {
-        (Change::Replace(value), parent) => *child(parent, last)? = value,
+        (Change::Replace(value), parent) => {
+            *child(parent, last)? = value;
+            Ok(0)
+        }
         (Change::Insert(value), Node::Object(members)) => {
             let Leg::Member(key) = last else { return Err(Short) };
             // One that is there already is no place for an insert.
             let place = find(members, key).err().ok_or(Short)?;
             members.insert(place, (key.clone(), value));
+            Ok(members.len() - place)
         }
         (Change::Insert(value), Node::Array(values)) => {
             let place = place(last, values.len())?.unwrap_or(0).min(values.len());
             values.insert(place, value);
+            Ok(values.len() - place)
         }
         (Change::Remove, Node::Object(members)) => {
             let Leg::Member(key) = last else { return Err(Short) };
-            members.remove(find(members, key).map_err(|_| Short)?);
+            let place = find(members, key).map_err(|_| Short)?;
+            members.remove(place);
+            Ok(members.len() - place)
         }
         (Change::Remove, Node::Array(values)) => {
             let place = place(last, values.len())?.filter(|at| *at < values.len());
-            values.remove(place.ok_or(Short)?);
+            let place = place.ok_or(Short)?;
+            values.remove(place);
+            Ok(values.len() - place)
         }
-        (_, Node::Scalar(_)) => return Err(Short),
+        (_, Node::Scalar(_)) => Err(Short),
     }
-    Ok(())
 }
 
 fn child<'n, 'a>(node: &'n mut Node<'a>, leg: &Leg<'a>) -> Result<&'n mut Node<'a>, Short> {
@@ -243,6 +268,45 @@ mod tests {
         let mut kept = vec![1];
         assert_eq!(canonical(b"\x02\x09", &mut kept), Err(Short));
         assert_eq!(kept, [1]);
+    }
+
+    /// Each puts an array of 90 levels into the innermost one of the diff before.
+    #[test]
+    fn diffs_one_into_the_other_make_no_deeper_documents() {
+        let mut nest = b"\x02\x00\x00\x04\x00".to_vec();
+        for _ in 1..90 {
+            let size = nest.len() as u16 + 6;
+            let head = [&[2, 1, 0][..], &size.to_le_bytes(), &[2, 7, 0]].concat();
+            nest = [&head, &nest[1..]].concat();
+        }
+        assert!(Node::read(&nest).is_ok());
+        let deeper = |path: String| {
+            let mut diff = vec![1, 252];
+            diff.extend((path.len() as u16).to_le_bytes());
+            diff.extend(path.as_bytes());
+            diff.extend([252]);
+            diff.extend((nest.len() as u16).to_le_bytes());
+            [&diff[..], &nest].concat()
+        };
+        let mut diffs = deeper("$[0]".to_owned());
+        assert!(patched(b"\x02\x00\x00\x04\x00", &diffs).is_ok());
+        diffs.extend(deeper("$".to_owned() + &"[0]".repeat(90)));
+        assert!(patched(b"\x02\x00\x00\x04\x00", &diffs).is_ok());
+        for depth in 2..200 {
+            diffs.extend(deeper("$".to_owned() + &"[0]".repeat(90 * depth)));
+        }
+        assert_eq!(patched(b"\x02\x00\x00\x04\x00", &diffs), Err(Short));
+    }
+
+    #[test]
+    fn diffs_that_move_a_document_without_end_are_refused() {
+        let mut array = vec![3];
+        array.extend(100_000_u32.to_le_bytes());
+        array.extend(500_008_u32.to_le_bytes());
+        array.extend(b"\x04\0\0\0\0".repeat(100_000));
+        let front = diff(1, "$[0]", b"\x04\x01");
+        assert!(patched(&array, &front.repeat(100)).is_ok());
+        assert_eq!(patched(&array, &front.repeat(100_000)), Err(Short));
     }
 
     #[test]

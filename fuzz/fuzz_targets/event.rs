@@ -1,0 +1,4 @@
+//! See `twinlog_fuzz::targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| twinlog_fuzz::run("event", data));
