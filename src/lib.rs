@@ -63,8 +63,8 @@
 //!   show. `feed/continuity.rs`: `missing_files_show_in_the_next_head`; `docs/reference.md` names
 //!   every reason: `tests/tidy`, `the_reference_names_every_kind_reason_and_exit_code`.
 //! - **No bytes make it panic**, loop, or take more memory than `docs/limits.md` states; what is
-//!   compressed expands within stated bounds, and one event at a time. `tests/hostile.rs`, for hours
-//!   `scripts/fuzz`; `binlog/compressed.rs`:
+//!   compressed expands within stated bounds, and one event at a time. `tests/hostile.rs`, for
+//!   hours `scripts/fuzz`; `binlog/compressed.rs`:
 //!   `what_expands_past_a_bound_is_refused_and_costs_nothing`; `tests/recorded.rs`:
 //!   `a_file_cut_off_at_any_byte_is_told_and_invents_nothing`,
 //!   `a_flipped_bit_is_told_in_whatever_byte`; `tests/row_images.rs`: `no_bytes_panic`;

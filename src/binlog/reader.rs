@@ -617,10 +617,8 @@ impl StreamReader {
     }
 
     fn blind_table(&mut self, table: &Table, detail: &str) {
-        if let Some(open) = &mut self.open {
-            let name = Some(table.full_name());
-            open.blind(BlindSpotReason::UnsupportedEvent, name, detail, 1);
-        }
+        let Some(open) = &mut self.open else { return };
+        open.blind(BlindSpotReason::UnsupportedEvent, Some(table.full_name()), detail, 1);
     }
 
     fn commit(&mut self, end: u64) -> Progress {

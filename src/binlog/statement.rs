@@ -121,7 +121,10 @@ pub(super) fn parse(text: &str) -> Option<(Sql, bool)> {
         return None;
     }
     let tokens = Tokenizer::new(&MySqlDialect {}, text).tokenize().ok()?;
-    let is_interval = |token: &&SqlToken| matches!(token, SqlToken::Word(word) if word.keyword == Keyword::INTERVAL);
+    let is_interval = |token: &&SqlToken| match token {
+        SqlToken::Word(word) => word.keyword == Keyword::INTERVAL,
+        _ => false,
+    };
     let intervals = tokens.iter().filter(is_interval).count();
     if tokens.len() > TOKENS_MAX || intervals > INTERVALS_MAX {
         return None;
