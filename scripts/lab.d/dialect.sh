@@ -72,13 +72,29 @@ server_uuid() { # NODE
   printf '%s-%s-%s-%s-%s\n' "$1$1$1$1$1$1$1$1" "$1$1$1$1" "$1$1$1$1" "$1$1$1$1" "$1$1$1$1$1$1$1$1$1$1$1$1"
 }
 
-connect_to() { # NODE PORT: have NODE replicate from that port
+connect_to() { # NODE SOURCE PORT: have NODE replicate from the node SOURCE at that port
+  local from=SOURCE_AUTO_POSITION=1
+  ! without_gtids || from=$(coordinates_in "$1" "$2")
   case $server in
-    mysql) query "$1" -e "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=$2, SOURCE_USER='repl',
-      SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=2" ;;
-    mariadb) query "$1" -e "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$2, MASTER_USER='repl',
+    mysql) query "$1" -e "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=$3, SOURCE_USER='repl',
+      $from, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=2" ;;
+    mariadb) query "$1" -e "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$3, MASTER_USER='repl',
       MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=2" ;;
   esac
+}
+
+# Whether the nodes replicate by coordinates.
+without_gtids() { [[ $server == mysql && " ${options[*]-} " == *" --gtid-mode=OFF "* ]]; }
+
+# Where NODE goes on in the log of SOURCE: where its applier has come to, or at the beginning.
+coordinates_in() { # NODE SOURCE
+  query "$1" --column-names -E -e "SHOW REPLICA STATUS" | awk -v first="$2-bin.000001" '
+    $1 == "Relay_Source_Log_File:" && $2 != "" { file = $2 }
+    $1 == "Exec_Source_Log_Pos:" { position = $2 }
+    END {
+      if (file == "") { file = first; position = 4 }
+      printf "SOURCE_AUTO_POSITION=0, SOURCE_LOG_FILE=\047%s\047, SOURCE_LOG_POS=%s\n", file, position
+    }'
 }
 
 start_replication() { query "$1" -e "START $(replica_word)"; }

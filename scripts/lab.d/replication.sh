@@ -6,12 +6,14 @@ readonly connect_seconds_max=15
 
 # Every node reads from the one before it, the first from the last.
 wire_ring() {
-  local node before=${nodes##* } port
+  local node source before=${nodes##* } port
+  ! without_gtids || [ "$node_count" = 2 ] || die "without GTIDs there are two nodes" "--nodes 2"
   for node in $nodes; do
-    port=$(cat "$dir/$before/port")
+    source=$before
+    port=$(cat "$dir/$source/port")
     before=$node
     # Changing the source drops relay logs, so only where there is a change.
-    [ "$(cat "$dir/$node/source" 2>/dev/null)" = "$port" ] || connect_to "$node" "$port" || return 1
+    [ "$(cat "$dir/$node/source" 2>/dev/null)" = "$port" ] || connect_to "$node" "$source" "$port" || return 1
     echo "$port" >"$dir/$node/source"
   done
   each_node start_replication && each_node wait_connected
@@ -81,11 +83,15 @@ give_up() { # WHY
   exit 1
 }
 
-# Sets position[NODE]: MySQL, all GTIDs that node has; MariaDB, "binlog state|applied position".
+# Sets position[NODE]: MySQL, all GTIDs that node has, or the end of its log; MariaDB, "binlog state|applied position".
 read_positions() {
   local node
   declare -gA position=()
   for node in $nodes; do
+    if without_gtids; then
+      position[$node]=$(end_of_log "$node")
+      continue
+    fi
     case $server in
       mysql) position[$node]=$(query "$node" -e 'SELECT @@GLOBAL.gtid_executed') ;;
       mariadb) position[$node]=$(query "$node" -e "SELECT CONCAT(@@GLOBAL.gtid_binlog_state, '|', @@GLOBAL.gtid_slave_pos)") ;;
@@ -94,8 +100,22 @@ read_positions() {
   done
 }
 
+# Prints file and offset, separated by a tab, up to which the others have something to apply.
+end_of_log() { # NODE
+  local file offset
+  read -r file offset _ < <(query "$1" -e 'SHOW BINARY LOG STATUS')
+  # An applier does not come to the end of a file's head by itself.
+  [ -n "$(query "$1" -e "SHOW BINLOG EVENTS IN '$file' LIMIT 2, 1")" ] || offset=4
+  printf '%s\t%s\n' "$file" "$offset"
+}
+
 # Prints what to wait for on a node, nothing where it has all.
 missing_on() { # NODE
+  local other
+  if without_gtids; then
+    for other in $nodes; do [ "$other" = "$1" ] || echo "${position[$other]}"; done
+    return
+  fi
   case $server in
     mysql) (IFS=, && echo "${position[*]}" | sed 's/^,*//; s/,,*/,/g; s/,$//') ;;
     mariadb) missing_gtids "$1" ;;
@@ -135,8 +155,13 @@ node_index() { # NODE
   echo $(((${#before} / 2) + 1))
 }
 
-applied_within() { # NODE GTIDS SECONDS
+applied_within() { # NODE GTIDS-OR-COORDINATES SECONDS
   local result
+  if without_gtids; then
+    result=$(query "$1" -e "SELECT SOURCE_POS_WAIT('${2%$'\t'*}', ${2#*$'\t'}, $3)")
+    [[ $result =~ ^[0-9]+$ ]]
+    return
+  fi
   case $server in
     mysql) result=$(query "$1" -e "SELECT WAIT_FOR_EXECUTED_GTID_SET('$2', $3)") ;;
     mariadb) result=$(query "$1" -e "SELECT MASTER_GTID_WAIT('$2', $3)") ;;

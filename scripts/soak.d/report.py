@@ -11,7 +11,7 @@ from watch import Metrics
 
 COLUMNS = ["time", "phase", "own_a", "own_b", "applied_a", "applied_b", "lag_a", "lag_b",
            "rest_a", "rest_b", "binlog_a", "binlog_b", "cpu_a", "cpu_b", "disk", "load1", "busy", "cpu_self",
-           "conflicts", "rss", "rss_metric", "cpu_twinlog", "judged_a", "judged_b", "rows",
+           "conflicts", "rss", "rss_anonymous", "rss_metric", "held", "cpu_twinlog", "judged_a", "judged_b", "rows",
            "delay_a", "delay_b", "pending_a", "pending_b", "pending_keys", "findings"]
 FLAT = 1.10
 # Memory that fills with what has to be remembered (minutes of handovers) is not growth.
@@ -135,8 +135,11 @@ def memory(out, run, samples):
     out.tell("", f"most {max(s['rss'] for s in samples) / MIB:.1f} MiB of all, "
              f"{samples[-1]['rss'] / MIB:.1f} at the end "
              f"(by its own metric {samples[-1]['rss_metric'] / MIB:.1f})")
-    out.tell("", "in sixths of the run "
-             + " ".join(f"{m / MIB:.1f}" for m in sixths(samples, lambda s: s["rss"])))
+    for name, column in (("", "rss"), ("of it in no file ", "rss_anonymous"),
+                         ("as twinlog counts what it holds ", "held")):
+        medians = sixths(samples, lambda s, column=column: s[column])
+        out.tell("", f"in sixths of the run, {name}".rstrip(", ")
+                 + ": " + " ".join(f"{m / MIB:.1f}" for m in medians))
     if minutes < FLAT_MINUTES_MIN:
         out.tell("", f"flat within 10 %: too short to say, {FLAT_MINUTES_MIN} minutes are needed")
     elif rate(samples, "rows") * 60 * minutes / 12 < KEYS_REMEMBERED:

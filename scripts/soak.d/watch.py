@@ -98,9 +98,11 @@ class Watch:
                                                     float(value)))
         return Metrics(series)
 
-    def rss_bytes(self):
+    def resident_bytes(self):
+        """All resident memory, and of it what is its own and no part of a file."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"^VmRSS:\s*(\d+) kB$", status, re.MULTILINE).group(1)) * 1024
+        return [1024 * int(re.search(rf"^{name}:\s*(\d+) kB$", status, re.MULTILINE).group(1))
+                for name in ("VmRSS", "RssAnon")]
 
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)

@@ -112,6 +112,8 @@ impl Input {
                 // Holes count as passed: they never come, and each would be a range of its own.
                 self.gtids.add_up_to(gtid);
             }
+            // By these nothing goes on: the coordinates do.
+            GtidSource::Anonymous { .. } => {}
             GtidSource::MySql { .. } => drop(self.gtids.add(gtid)),
         }
     }

@@ -6,7 +6,7 @@ use crate::model::{Gtid, GtidSet, GtidSource, Tag};
 /// What a GTID event says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct GtidEvent {
-    /// `None` for an anonymous transaction.
+    /// `None` for an anonymous transaction of which nothing is known (before MySQL 8.0).
     pub(crate) gtid: Option<Gtid>,
     /// Commit on the origin, in microseconds since the epoch.
     pub(crate) original_micros: Option<i64>,
@@ -27,16 +27,19 @@ pub(crate) struct GtidEvent {
 /// `Gtid_event` in MySQL's control_events.h: flags 1, uuid 16, number 8, and, each only in newer
 /// versions, a logical clock (1 + 16) and the commit timestamps of 7 bytes, where bit 55 of the
 /// first says that a second one follows.
-pub(crate) fn read_mysql_gtid(body: &[u8], anonymous: bool) -> Result<GtidEvent, Short> {
+///
+/// # Input
+/// `anonymous`: of an event without a GTID, the server id in its header.
+pub(crate) fn read_mysql_gtid(body: &[u8], anonymous: Option<u32>) -> Result<GtidEvent, Short> {
     let mut bytes = Bytes(body);
     let _flags = bytes.u8()?;
     let uuid: [u8; 16] = bytes.take(16)?.try_into().map_err(|_| Short)?;
     let sequence = bytes.u64()?;
-    if sequence == 0 && !anonymous {
+    if sequence == 0 && anonymous.is_none() {
         return Err(Short);
     }
     let source = GtidSource::MySql { uuid, tag: Tag::default() };
-    let gtid = (!anonymous).then_some(Gtid { source, sequence });
+    let gtid = anonymous.is_none().then_some(Gtid { source, sequence });
     let mut event = GtidEvent { gtid, ..GtidEvent::default() };
     if bytes.len() < 17 || bytes.u8()? != 2 {
         return Ok(event);
@@ -51,6 +54,10 @@ pub(crate) fn read_mysql_gtid(body: &[u8], anonymous: bool) -> Result<GtidEvent,
     }
     // A server that does not know the origin's commit time (a 5.7 master) says 0.
     event.original_micros = event.original_micros.filter(|micros| *micros > 0);
+    if let (Some(server_id), Some(micros)) = (anonymous, event.original_micros) {
+        let source = GtidSource::Anonymous { server_id };
+        event.gtid = Some(Gtid { source, sequence: micros as u64 });
+    }
     Ok(event)
 }
 
@@ -212,12 +219,12 @@ mod tests {
             read_mariadb_gtid(&body, 1).map(|event| event.gtid.map(|gtid| gtid.sequence))
         };
         assert_eq!((mariadb(0), mariadb(1)), (Err(Short), Ok(Some(1))));
-        let mysql = |number: u64, anonymous: bool| {
+        let mysql = |number: u64, anonymous: Option<u32>| {
             let body = [&[0; 17][..], &number.to_le_bytes()].concat();
             read_mysql_gtid(&body, anonymous).map(|event| event.gtid.map(|gtid| gtid.sequence))
         };
-        assert_eq!((mysql(0, false), mysql(1, false)), (Err(Short), Ok(Some(1))));
-        assert_eq!(mysql(0, true), Ok(None));
+        assert_eq!((mysql(0, None), mysql(1, None)), (Err(Short), Ok(Some(1))));
+        assert_eq!(mysql(0, Some(1)), Ok(None));
         let tagged = |number| {
             let body = [0x02, 0x86, 0x00, 0x04, number];
             read_tagged_gtid(&body).map(|event| event.gtid.map(|gtid| gtid.sequence))

@@ -430,7 +430,8 @@ impl StreamReader {
         let read = match header.kind {
             kind::MARIADB_GTID => gtid::read_mariadb_gtid(body, header.server_id),
             kind::GTID_TAGGED => gtid::read_tagged_gtid(body),
-            kind => gtid::read_mysql_gtid(body, kind == kind::ANONYMOUS_GTID),
+            kind::ANONYMOUS_GTID => gtid::read_mysql_gtid(body, Some(header.server_id)),
+            _ => gtid::read_mysql_gtid(body, None),
         };
         let event = read.map_err(|_| ReadError::Gtid("GTID"))?;
         let implied = header.kind == kind::MARIADB_GTID && !event.standalone;

@@ -495,8 +495,12 @@ impl Verifier {
         let is_asked = !self.streams[other.origin.at()].copies_are_logged;
         let doubt = match is_asked {
             true => place.is_some_and(|place| place.is_around(other.ordinal)),
-            // A definition leaves no hole.
-            false => did.verb.is_none() && open.gtid.source.is_ordered() && after < other.ordinal,
+            // A definition leaves no hole: where no head names it, it passed before the stream.
+            false => {
+                let source = open.gtid.source;
+                let may_be_hole = did.verb.is_none() || (source.is_anonymous() && after == 0);
+                may_be_hole && source.is_ordered() && after < other.ordinal
+            }
         };
         Side {
             gtid: open.gtid,

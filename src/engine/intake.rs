@@ -133,7 +133,10 @@ impl Verifier {
         debug_assert!(!gtid.source.is_ordered() || last < gtid.sequence);
         let mut place = Place::between(last_ordinal, ordinal);
         let mut passed_below = if gtid.source.is_ordered() { gtid.sequence } else { 0 };
-        let heads_tell_all = baseline_is_whole || baseline_names_source;
+        // No head names what has no GTID: where it begins is not known, and no sign of a backup.
+        let unheaded = gtid.source.is_anonymous() && last == 0;
+        let heads_tell_all =
+            baseline_is_whole || baseline_names_source || gtid.source.is_anonymous();
         if !heads_tell_all && log.begins_late(gtid.sequence) {
             place = Place::BASELINE;
             passed_below = log.certainly_unlogged_below(gtid.source.is_ordered());
@@ -155,7 +158,7 @@ impl Verifier {
         let log = self.streams[node.at()].shown.entry(source).or_default();
         log.show(gtid.sequence, copy, waits);
         for id in passed {
-            let unseen = if late { Unseen::Unread } else { Unseen::NoTrace };
+            let unseen = if late || unheaded { Unseen::Unread } else { Unseen::NoTrace };
             self.enter_passed(id, node, place, unseen);
             self.set_place(id, node, place, None, out);
         }
@@ -282,8 +285,9 @@ impl Verifier {
         let stream = &mut self.streams[node.at()];
         stream.other_write = stream.ordinal;
         if origin.is_some() {
-            if !tx.rows.is_empty() || !tx.statements.is_empty() {
-                let detail = "transactions without a GTID: their copies cannot be recognised";
+            if tx.gtid.is_none() && (!tx.rows.is_empty() || !tx.statements.is_empty()) {
+                let detail = "transactions without a GTID or commit time: their copies cannot be \
+                              recognised";
                 let rows = tx.rows.len().max(1) as u64;
                 let reason = BlindSpotReason::Anonymous;
                 self.blind(node, reason, None, detail.into(), rows, tx.committed_at, out);

@@ -231,9 +231,10 @@ impl Verifier {
             GtidSource::MariaDb { server_id, .. } => {
                 *source != open.gtid.source && self.nodes.by_server_id(*server_id) != Some(node)
             }
-            GtidSource::MySql { .. } => true,
+            GtidSource::MySql { .. } | GtidSource::Anonymous { .. } => true,
         };
-        open.was_behind || baseline.iter().any(|(source, _)| third(source))
+        let head_is_silent = open.gtid.source.is_anonymous();
+        head_is_silent || open.was_behind || baseline.iter().any(|(source, _)| third(source))
     }
 
     /// Reports the clashes of two transactions on one table.

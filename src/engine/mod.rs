@@ -30,6 +30,7 @@
 //! Where a server does not log what it applies at all, it is asked: see `asked`.
 
 mod anew;
+mod anonymous;
 mod asked;
 mod common;
 mod compare;
@@ -270,7 +271,9 @@ impl Verifier {
     /// themselves and the configuration tell.
     fn may_come_from(&self, source: &GtidSource) -> bool {
         match source {
-            GtidSource::MariaDb { server_id, .. } => self.nodes.by_server_id(*server_id).is_some(),
+            GtidSource::MariaDb { server_id, .. } | GtidSource::Anonymous { server_id } => {
+                self.nodes.by_server_id(*server_id).is_some()
+            }
             GtidSource::MySql { uuid, .. } => {
                 let unknown = self.nodes.iter().any(|(_, node)| node.server_uuids.is_empty());
                 unknown || self.nodes.by_server_uuid(uuid).is_some()
@@ -325,6 +328,9 @@ impl Verifier {
         };
         let source = self.sources.number(gtid.source);
         let seen = Seen { node, origin, gtid, source, ordinal };
+        if gtid.source.is_anonymous() && !self.takes_anonymous(seen, tx, out) {
+            return self.observe_unattributed(node, Some(origin), tx, out);
+        }
         if origin != node && self.streams[node.at()].is_old(&gtid) {
             self.disturb_rows(tx);
             self.streams[node.at()].other_write = ordinal;

@@ -51,6 +51,13 @@ pub enum GtidSource {
         /// `server_id` of the server that committed it first.
         server_id: u32,
     },
+    /// MySQL with `gtid_mode=OFF`: no server numbers these, but the log names when the origin
+    /// committed, on originals and copies alike (8.0 and later). Their number is that time, in
+    /// microseconds since the epoch.
+    Anonymous {
+        /// `server_id` of the origin.
+        server_id: u32,
+    },
 }
 
 impl GtidSource {
@@ -58,13 +65,24 @@ impl GtidSource {
     ///
     /// True for MariaDB: within one domain every server logs in the same order, and a change
     /// that changed nothing is never logged. MySQL appliers without commit order may show n+1
-    /// before n, and log an empty transaction where MariaDB leaves a hole.
+    /// before n, and log an empty transaction where MariaDB leaves a hole. Without GTIDs MySQL
+    /// logs nothing there either (9.7), and out of order nothing is known at all: such copies
+    /// are not attributed.
     pub fn is_ordered(&self) -> bool {
-        matches!(self, GtidSource::MariaDb { .. })
+        !matches!(self, GtidSource::MySql { .. })
+    }
+
+    /// Whether its numbers are commit times.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self, GtidSource::Anonymous { .. })
     }
 }
 
-/// One global transaction identifier: `uuid:n`, `uuid:tag:n` or `domain-server-seq`.
+/// What identities begin with that are commit times.
+const ANONYMOUS: &str = "anonymous";
+
+/// One global transaction identifier: `uuid:n`, `uuid:tag:n` or `domain-server-seq`; for one
+/// without, `anonymous-server-micros`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Gtid {
     /// Which sequence.
@@ -87,6 +105,7 @@ impl fmt::Display for GtidSource {
                 }
             }
             GtidSource::MariaDb { domain, server_id } => write!(f, "{domain}-{server_id}"),
+            GtidSource::Anonymous { server_id } => write!(f, "{ANONYMOUS}-{server_id}"),
         }
     }
 }
@@ -280,10 +299,13 @@ impl FromStr for GtidSet {
 
 fn parse_mariadb(text: &str) -> Option<Gtid> {
     let mut parts = text.split('-');
-    let domain = parts.next()?.parse().ok()?;
+    let domain = parts.next()?;
     let server_id = parts.next()?.parse().ok()?;
     let sequence = parts.next()?.parse().ok()?;
-    let source = GtidSource::MariaDb { domain, server_id };
+    let source = match domain {
+        ANONYMOUS => GtidSource::Anonymous { server_id },
+        domain => GtidSource::MariaDb { domain: domain.parse().ok()?, server_id },
+    };
     parts.next().is_none().then_some(Gtid { source, sequence })
 }
 
@@ -329,6 +351,7 @@ mod tests {
         for text in [
             "",
             "1-1-4,2-2-1",
+            "1-1-4,anonymous-2-1795942568420865",
             "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:1-4:6-9,bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb:1",
         ] {
             assert_eq!(text.parse::<GtidSet>().unwrap().to_string(), text);

@@ -114,9 +114,11 @@ impl Run<'_> {
         assert_eq!(is, batch.state, "the model is wrong on {node} after\n{}", batch.sql);
         let logged = self.lab.last_number(node) + 1 - first;
         assert_eq!(logged, batch.transactions.len() as u64, "logged after\n{}", batch.sql);
-        let committed = (first..)
+        let identities = self.lab.identities(node, first, batch.transactions.len());
+        let committed = identities
+            .into_iter()
             .zip(batch.transactions)
-            .map(|(number, changes)| Committed { gtid: self.lab.gtid(node, number), changes });
+            .map(|(gtid, changes)| Committed { gtid, changes });
         committed.collect()
     }
 

@@ -62,6 +62,17 @@ impl Default for LabOptions {
     }
 }
 
+/// What has MySQL give no GTIDs.
+const NO_GTIDS: &str = "--gtid-mode=OFF";
+
+impl LabOptions {
+    /// A pair of MySQL masters that give no GTIDs.
+    pub fn without_gtids() -> LabOptions {
+        let options = vec![NO_GTIDS.to_owned(), "--enforce-gtid-consistency=OFF".to_owned()];
+        LabOptions { options, ..LabOptions::default() }
+    }
+}
+
 /// One master.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -81,6 +92,7 @@ pub struct Lab {
     dir: TempDir,
     server: Server,
     clocks: bool,
+    gtids: bool,
     version: String,
     client: PathBuf,
     binlog_tool: PathBuf,
@@ -110,6 +122,7 @@ impl Lab {
         run(&mut command);
         let mut lab = Lab::read(dir, server);
         lab.clocks = options.clocks;
+        lab.gtids = !options.options.iter().any(|option| option == NO_GTIDS);
         lab
     }
 
@@ -126,6 +139,7 @@ impl Lab {
             dir,
             server,
             clocks: false,
+            gtids: true,
             version: text_of(&facts["version"]),
             client: text_of(&facts["client"]).into(),
             binlog_tool: text_of(&facts["binlog_tool"]).into(),
@@ -251,6 +265,11 @@ impl Lab {
 
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// Whether transactions have GTIDs: MySQL can be told to give none.
+    pub fn has_gtids(&self) -> bool {
+        self.gtids
     }
 
     pub fn server(&self) -> Server {

@@ -165,8 +165,8 @@ impl EvidenceReader {
         let read = match header.kind {
             kind::MARIADB_GTID => Some(gtid::read_mariadb_gtid(body, header.server_id)),
             kind::GTID_TAGGED => Some(gtid::read_tagged_gtid(body)),
-            kind::GTID => Some(gtid::read_mysql_gtid(body, false)),
-            kind::ANONYMOUS_GTID => Some(gtid::read_mysql_gtid(body, true)),
+            kind::GTID => Some(gtid::read_mysql_gtid(body, None)),
+            kind::ANONYMOUS_GTID => Some(gtid::read_mysql_gtid(body, Some(header.server_id))),
             _ => None,
         };
         match (self.begun, &read) {

@@ -96,7 +96,7 @@ async fn ask<'a>(
             let mut own = set(&session.value("SELECT @@global.gtid_binlog_state").await?);
             own.retain(|source| match source {
                 GtidSource::MariaDb { server_id: of, .. } => *of == server_id,
-                GtidSource::MySql { .. } => false,
+                _ => false,
             });
             Ok(Some(Applied { applied, own }))
         }
@@ -104,7 +104,7 @@ async fn ask<'a>(
             let all = set(&session.value("SELECT @@global.gtid_executed").await?);
             let is_own = |source: &GtidSource| match source {
                 GtidSource::MySql { uuid: of, .. } => *of == uuid,
-                GtidSource::MariaDb { .. } => false,
+                _ => false,
             };
             let (mut applied, mut own) = (all.clone(), all);
             applied.retain(|source| !is_own(source));

@@ -44,7 +44,7 @@ impl Delivered {
         self.purged = point.purged.clone();
         let by_domain = point.heads.iter().filter_map(|gtid| match gtid.source {
             GtidSource::MariaDb { domain, .. } => Some((domain, *gtid)),
-            GtidSource::MySql { .. } => None,
+            GtidSource::MySql { .. } | GtidSource::Anonymous { .. } => None,
         });
         self.positions = by_domain.collect();
         self.mark = point.last.as_ref().map(|(at, gtid)| Mark {
