@@ -26,12 +26,14 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) -> bool {
         let Seen { node, origin, gtid, source, .. } = seen;
-        let stream = &mut self.streams[node.at()];
+        let stream = &self.streams[node.at()];
         let is_own = origin == node;
         let highest = match is_own {
             true => stream.own.get(&source).copied(),
             false => stream.shown.get(&source).map(|log| log.last().0),
         };
+        self.close_anonymous_gap(seen, highest, out);
+        let stream = &mut self.streams[node.at()];
         let rises = highest.is_none_or(|highest| highest < gtid.sequence);
         if is_own && highest.is_none() {
             // Its own come in order: all of them before the first came before the stream.

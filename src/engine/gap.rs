@@ -55,12 +55,20 @@ impl Verifier {
         out: &mut Vec<Report>,
     ) {
         let stream = &mut self.streams[node.at()];
-        let was_behind = stream.is_behind();
         // Never right at the start: what passes there may have passed before the stream began.
         stream.ordinal = stream.ordinal.max(1) + 1;
         stream.other_write = stream.ordinal;
-        let gap = Gap { missing: missing.clone(), ordinal: stream.ordinal };
-        let place = gap.place();
+        let ordinal = stream.ordinal;
+        self.part_anonymous(node, ordinal);
+        self.enter_gap(node, Gap { missing: missing.clone(), ordinal }, out);
+        self.blind(node, BlindSpotReason::Gap, None, detail, 1, when, out);
+    }
+
+    /// Notes what a gap of a node's stream hides.
+    fn enter_gap(&mut self, node: NodeIndex, gap: Gap, out: &mut Vec<Report>) {
+        let stream = &mut self.streams[node.at()];
+        let was_behind = stream.is_behind();
+        let (missing, place) = (&gap.missing.clone(), gap.place());
         stream.baseline.extend(missing);
         if stream.gaps.len() >= GAPS_MAX {
             stream.gaps.remove(0);
@@ -81,7 +89,34 @@ impl Verifier {
             self.release_held(node, out);
         }
         self.judge_meetings(false, out);
-        self.blind(node, BlindSpotReason::Gap, None, detail, 1, when, out);
+    }
+
+    /// Whatever comes next of a source without GTIDs tells what of it a gap has hidden.
+    fn part_anonymous(&mut self, node: NodeIndex, ordinal: u64) {
+        let stream = &mut self.streams[node.at()];
+        let seen = stream.own.keys().chain(stream.shown.keys()).copied();
+        let parted: Vec<usize> =
+            seen.filter(|number| self.sources.of(*number).is_anonymous()).collect();
+        for number in parted {
+            // Of several gaps in a row the first is where they may have passed.
+            stream.parted.entry(number).or_insert(ordinal);
+        }
+    }
+
+    /// The first transaction of a source without GTIDs after a gap: all between it and the last one
+    /// before was logged there.
+    pub(super) fn close_anonymous_gap(
+        &mut self,
+        seen: Seen,
+        last: Option<u64>,
+        out: &mut Vec<Report>,
+    ) {
+        let Seen { node, gtid, source, .. } = seen;
+        let Some(ordinal) = self.streams[node.at()].parted.remove(&source) else { return };
+        let Some(last) = last.filter(|last| last + 1 < gtid.sequence) else { return };
+        let mut missing = GtidSet::default();
+        missing.add_range(gtid.source, last + 1, gtid.sequence - 1);
+        self.enter_gap(node, Gap { missing, ordinal }, out);
     }
 
     /// Whether an open original of another node has passed in the newest gap of a node's stream.

@@ -25,6 +25,8 @@ pub(super) struct Stream {
     pub(super) prepared: Prepared,
     /// Parts of it that are missing.
     pub(super) gaps: Vec<Gap>,
+    /// Sources without GTIDs of which a gap has hidden some: the gap's ordinal.
+    pub(super) parted: BTreeMap<usize, u64>,
     /// The baseline names all that was applied, not only what was logged.
     pub(super) baseline_is_whole: bool,
     /// Reading it ended in an error, before its end.
@@ -75,6 +77,7 @@ impl Stream {
             old: GtidSet::default(),
             prepared: Prepared::default(),
             gaps: Vec::new(),
+            parted: BTreeMap::new(),
             ordinal: 0,
             copies: 0,
             copies_due: 0,

@@ -32,7 +32,7 @@ pub enum FeedItem {
     Transaction(Box<Transaction>),
     /// Part of the stream is missing.
     Gap {
-        /// What was logged in it.
+        /// What was logged in it, but for what has no GTID.
         missing: GtidSet,
         /// What is missing, for a person.
         detail: String,

@@ -48,9 +48,10 @@ fn mysql_conflicts_are_found_and_nothing_else() {
 fn mysql_conflicts_are_found_without_gtids() {
     let tables = tables();
     let lab = Lab::start(Server::MySql, LabOptions::without_gtids());
+    let watcher = Watcher::start(&lab, CONFIG);
     let mut run = Run::new(lab, &tables, 4);
     (0..ROUNDS).for_each(|round| run.round(round));
-    run.check(4, None);
+    run.check(4, watcher);
 }
 
 fn run_seeds(server: Server) {
@@ -72,7 +73,7 @@ fn run_seed(server: Server, seed: u64) {
     for round in 0..ROUNDS {
         run.round(round);
     }
-    run.check(seed, Some(watcher));
+    run.check(seed, watcher);
 }
 
 /// Of three seeds one logs plainly, one compresses a's log, and one both logs.
@@ -96,7 +97,7 @@ fn options(server: Server, seed: u64) -> LabOptions {
 
 impl Run<'_> {
     /// Scans the logs of both and compares, with the truth and with the watch.
-    fn check(self, seed: u64, watcher: Option<Watcher>) {
+    fn check(self, seed: u64, watcher: Watcher) {
         std::fs::write(self.lab.dir().join("twinlog.toml"), CONFIG).expect("a write");
         let [a, b] = ["a", "b"].map(|node| self.lab.binlogs(node));
         let found = self.scan(&a, &b);
@@ -117,9 +118,7 @@ impl Run<'_> {
             false_ones.len()
         );
         assert!(missed.is_empty() && false_ones.is_empty(), "{missed:#?}\n{false_ones:#?}");
-        if let Some(watcher) = watcher {
-            check_watch(watcher, &found);
-        }
+        check_watch(watcher, &found);
         // Logs are purged at different times: each may begin later than the other.
         for purged in 1..a.len() {
             self.check_purged(&found, &a[purged..], &b);

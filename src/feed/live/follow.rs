@@ -223,10 +223,12 @@ impl Follower {
             session.ensure_history(&self.history()).await?;
         }
         let mariadb = facts.is_mariadb;
+        let by_coordinates = !facts.has_gtids() || self.delivered.by_coordinates;
         // Without log_replica_updates, gtid_purged names what was applied and never logged.
         let only = facts.server_uuid.filter(|_| !facts.log_replica_updates);
         self.server = Some(facts);
         let request = match self.purged {
+            purged if by_coordinates => self.plan_by_coordinates(&mut session, purged).await?,
             true if mariadb => Request::File(String::new()),
             true => {
                 let purged = session.purged().await?;
@@ -245,6 +247,21 @@ impl Follower {
         self.sees_replicas = ensure_alone(&mut session, asks).await?;
         self.after = request.after();
         Ok(session.dump(&request, mariadb, &self.name).await?)
+    }
+
+    async fn plan_by_coordinates(
+        &mut self,
+        session: &mut Session<'_>,
+        purged: bool,
+    ) -> Result<Request, End> {
+        self.purged = false;
+        let start = self.options.start.clone();
+        let plan = session.plan_by_coordinates(&start, &mut self.delivered, purged).await?;
+        if let Some(detail) = plan.missing {
+            let missing = GtidSet::default();
+            self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await?;
+        }
+        Ok(plan.request)
     }
 
     fn history(&self) -> History<'_> {

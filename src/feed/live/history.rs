@@ -89,10 +89,14 @@ fn name_and_size(row: &Row) -> Option<(String, u64)> {
     Some((row.get_opt::<String, _>(0)?.ok()?, row.get_opt::<u64, _>(1)?.ok()?))
 }
 
-/// Whether an event is the beginning of a transaction: its text names the GTID.
+/// Whether an event is the beginning of a transaction: its text names the GTID, or that it has
+/// none.
 fn is_mark(row: &Row, mark: &Mark) -> bool {
     let info = row.get_opt::<String, _>("Info").and_then(Result::ok).unwrap_or_default();
-    let gtid = mark.gtid.to_string();
+    let gtid = match mark.gtid.source.is_anonymous() {
+        true => "ANONYMOUS".to_owned(),
+        false => mark.gtid.to_string(),
+    };
     info.split([' ', '\'']).any(|word| word == gtid)
 }
 

@@ -7,6 +7,7 @@ mod applied;
 mod applier;
 mod backoff;
 mod connect;
+mod coordinates;
 mod evidence;
 mod failure;
 mod flow;

@@ -37,6 +37,13 @@ pub struct ServerFacts {
     pub checksum: String,
 }
 
+impl ServerFacts {
+    /// Whether all that it commits has a GTID.
+    pub(super) fn has_gtids(&self) -> bool {
+        self.is_mariadb || self.gtid_mode.as_deref() == Some("ON")
+    }
+}
+
 /// Variables asked for; servers know either the one or the other name of a thing.
 const VARIABLES: [&str; 11] = [
     "version",
@@ -112,12 +119,12 @@ pub(super) fn ensure_followable(options: &LiveOptions, facts: &ServerFacts) -> R
         let problem = format!("server id {} is the server's own", facts.server_id);
         return refuse(&problem, "set watch.replica_server_id to ids that no server has");
     }
-    let gtid_mode = facts.gtid_mode.as_deref().unwrap_or("OFF");
-    if !facts.is_mariadb && gtid_mode != "ON" {
+    if !facts.has_gtids() && !facts.log_replica_updates {
         return refuse(
-            &format!("gtid_mode is {gtid_mode}: its transactions cannot be told apart"),
-            "set gtid_mode=ON and enforce_gtid_consistency=ON on all nodes (it can be done step \
-             by step, without a restart)",
+            "it has neither GTIDs nor copies in its log: nothing tells the order of the nodes' \
+             transactions",
+            "set log_replica_updates=ON, or gtid_mode=ON and enforce_gtid_consistency=ON on all \
+             nodes (that can be done step by step, without a restart)",
         );
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::{LiveStart, ResumePoint, history::Mark};
 use crate::model::{Gtid, GtidSet, GtidSource, Transaction};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What the receiver has been given.
 #[derive(Default)]
@@ -18,6 +18,10 @@ pub(super) struct Delivered {
     pub(super) positions: BTreeMap<u32, Gtid>,
     /// The last transaction delivered.
     pub(super) mark: Option<Mark>,
+    /// MySQL without GTIDs: file and offset after all that was delivered.
+    pub(super) next: Option<(Arc<str>, u64)>,
+    /// The last transaction delivered has no GTID: what comes after it cannot be asked for by one.
+    pub(super) by_coordinates: bool,
     /// The baseline as far as it is known, before it can be delivered.
     gathering: GtidSet,
 }
@@ -47,11 +51,16 @@ impl Delivered {
             GtidSource::MySql { .. } | GtidSource::Anonymous { .. } => None,
         });
         self.positions = by_domain.collect();
-        self.mark = point.last.as_ref().map(|(at, gtid)| Mark {
-            file: at.file.clone(),
-            start: at.start,
-            gtid: *gtid,
-        });
+        let Some((at, gtid)) = &point.last else { return };
+        self.mark = Some(Mark { file: at.file.clone(), start: at.start, gtid: *gtid });
+        self.next = Some((at.file.clone(), at.end));
+        self.by_coordinates = gtid.source.is_anonymous();
+    }
+
+    /// Takes the place at which the stream goes on.
+    pub(super) fn go_on_at(&mut self, file: &str, offset: u64) {
+        self.next = Some((file.into(), offset));
+        self.by_coordinates = true;
     }
 
     /// Takes a baseline.
@@ -113,7 +122,7 @@ impl Delivered {
 
     /// Takes a transaction that is before the beginning.
     pub(super) fn skip(&mut self, transaction: &Transaction) {
-        if let Some(gtid) = &transaction.gtid {
+        if let Some(gtid) = transaction.gtid.as_ref().filter(|gtid| !gtid.source.is_anonymous()) {
             add(&mut self.gathering, gtid);
             self.moved_to(gtid);
         }
@@ -121,8 +130,19 @@ impl Delivered {
 
     /// Takes a transaction; false when it was delivered before.
     pub(super) fn transaction(&mut self, transaction: &Transaction) -> bool {
-        let Some(gtid) = &transaction.gtid else { return true };
         let at = &transaction.coordinates;
+        let gtid = transaction.gtid.filter(|gtid| !gtid.source.is_anonymous());
+        if gtid.is_none()
+            && self.next.as_ref().is_some_and(|(file, end)| *file == at.file && at.start < *end)
+        {
+            return false;
+        }
+        self.next = Some((at.file.clone(), at.end));
+        self.by_coordinates = gtid.is_none();
+        if let (None, Some(gtid)) = (gtid, transaction.gtid) {
+            self.mark = Some(Mark { file: at.file.clone(), start: at.start, gtid });
+        }
+        let Some(gtid) = &gtid else { return true };
         self.mark = Some(Mark { file: at.file.clone(), start: at.start, gtid: *gtid });
         self.moved_to(gtid);
         add(self.set.get_or_insert_default(), gtid)
