@@ -40,8 +40,8 @@ fn setup(rng: &mut Rng) -> Setup {
 }
 
 /// Lets masters work for a while; links stall and come back.
-fn live(rng: &mut Rng) -> World {
-    let mut world = World::new(setup(rng));
+fn live(setup: Setup, rng: &mut Rng) -> World {
+    let mut world = World::new(setup);
     let steps = rng.pick(&[6, 12, 25, 60]);
     let busy = rng.pick(&[20, 40, 60]);
     let silent = rng.pick(&[0, 0, 5]);
@@ -69,7 +69,7 @@ fn live(rng: &mut Rng) -> World {
 /// One seed: a world, read whole, and in a part.
 fn run(seed: u64, met: &mut Met) -> Result<(), String> {
     let mut rng = Rng::new(seed);
-    let mut world = live(&mut rng);
+    let mut world = live(setup(&mut rng), &mut rng);
     let settled = rng.chance(60);
     if settled {
         world.settle(&mut rng);
@@ -124,11 +124,44 @@ fn the_engine_agrees_with_the_simulated_truth() {
     assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0 && met.violations > 0);
 }
 
+/// One seed: masters without GTIDs, whose logs are read whole.
+fn run_anonymous(seed: u64, met: &mut Met) -> Result<(), String> {
+    let mut rng = Rng::new(seed);
+    let one = Setup { domains: 1, shared_domain: false, ..setup(&mut rng) };
+    let mut world = live(Setup { family: Family::MariaDb, ..one }, &mut rng);
+    if rng.chance(60) {
+        world.settle(&mut rng);
+        world.flush(&mut rng);
+    }
+    world.setup.family = Family::Anonymous;
+    let tell = |e| format!("{:?}\n{e}\n{}", world.setup, world.describe());
+    check(&Reading::whole(&world), &TURNS, met).map(drop).map_err(tell)
+}
+
+#[test]
+fn without_gtids_nothing_is_missed_and_nothing_certain_is_false() {
+    let mut met = Met::default();
+    if let Some(seed) = sim::environment("TWINLOG_SEED") {
+        let seed = seed.parse().expect("TWINLOG_SEED is a number");
+        run_anonymous(seed, &mut met).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        return;
+    }
+    let (start, budget) = (sim::clock(), sim::seconds(5));
+    let mut seeds = 0;
+    while seeds < 500 || start.elapsed() < budget {
+        run_anonymous(seeds, &mut met).unwrap_or_else(|e| panic!("TWINLOG_SEED={seeds}: {e}"));
+        seeds += 1;
+    }
+    println!("{seeds} seeds, {met:?}");
+    assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0);
+    assert!(met.divergent > 0 && met.divergent_unknown < met.divergent / 4, "{met:?}");
+}
+
 /// With little memory no more is told than with enough, nothing certain that is not so, and what
 /// is left out has a blind spot. Gives whether the bound was reached.
 fn run_bounded(seed: u64) -> Result<bool, String> {
     let mut rng = Rng::new(seed);
-    let world = live(&mut rng);
+    let world = live(setup(&mut rng), &mut rng);
     let memory = rng.pick(&[2_000, 6_000, 12_000, 30_000]);
     let whole = Reading::whole(&world).run(Turns::Whole);
     // Of what has healed it says how certain that is.
@@ -183,7 +216,7 @@ fn with_little_memory_what_is_not_told_is_named() {
 /// One seed: masters of which some do not log what they apply, and are asked.
 fn run_asked(seed: u64, met: &mut asked::Met) -> Result<(), String> {
     let mut rng = Rng::new(seed);
-    let mut world = live(&mut rng);
+    let mut world = live(setup(&mut rng), &mut rng);
     let settled = rng.chance(60);
     if settled {
         world.settle(&mut rng);

@@ -12,7 +12,7 @@ use super::{
     shown::Place,
     state::PackedState,
 };
-use crate::model::{Certainty, Key, NodeIndex, RowKey, Transaction};
+use crate::model::{Certainty, GtidSource, Key, NodeIndex, RowKey, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a transaction did to a key, net, as one stream shows it.
@@ -73,6 +73,12 @@ pub(super) enum Unseen {
     Unread,
 }
 
+/// Whether no head says that a transaction, which the stream has passed without a trace, came
+/// before the stream: it counts as applied there, as its origin wrote it.
+fn is_unheaded(place: &Place, source: &GtidSource) -> bool {
+    source.is_anonymous() && !place.is_shown() && place.after == 0 && place.at > 0
+}
+
 impl Verifier {
     /// Whether there is anything to compare: two streams, and every one shows copies.
     fn compares(&self) -> bool {
@@ -81,8 +87,9 @@ impl Verifier {
     }
 
     /// Whether a hole may lie before the start of the stream, in what is not read of it.
-    fn may_precede_start(&self, place: &Place, node: usize) -> bool {
-        !place.is_shown() && place.after == 0 && !self.streams[node].baseline.is_empty()
+    fn may_precede_start(&self, place: &Place, source: &GtidSource, node: usize) -> bool {
+        let before = !place.is_shown() && place.after == 0;
+        before && !source.is_anonymous() && !self.streams[node].baseline.is_empty()
     }
 
     pub(super) fn begun(&self) -> Vec<usize> {
@@ -106,8 +113,11 @@ impl Verifier {
         }
         let touches: Vec<TouchView> =
             self.open.touches_of(id).filter(|touch| touch.unique == 0).collect();
-        let left_out =
-            places.iter().any(|(_, place)| *place != Place::BASELINE && !place.is_hidden());
+        let left_out = places.iter().any(|(_, place)| {
+            *place != Place::BASELINE
+                && !place.is_hidden()
+                && !is_unheaded(place, &seen.gtid.source)
+        });
         let before_start: Vec<NodeIndex> = places.iter().map(|(node, _)| *node).collect();
         for touch in touches {
             let others = self.nodes.indices().filter(|node| *node != seen.origin);
@@ -129,7 +139,8 @@ impl Verifier {
                 self.enter_touch(id, &touch);
             }
         }
-        if places.iter().any(|(_, place)| place.is_hidden()) {
+        let is_assumed = |place: &Place| place.is_hidden() || is_unheaded(place, &seen.gtid.source);
+        if places.iter().any(|(_, place)| is_assumed(place)) {
             self.disturb_touches(id);
         }
         self.enter_extra(seen, id);
@@ -142,14 +153,16 @@ impl Verifier {
         let (key, gtid) = (touch.key, write.gtid);
         for (at, step) in write.steps.iter_mut().enumerate() {
             let open = self.open.get(id);
-            let shows_rows = |place: &Place| place.at > 0 && !place.is_hidden();
+            let source = &open.gtid.source;
+            let shows_rows =
+                |place: &Place| place.at > 0 && !place.is_hidden() && !is_unheaded(place, source);
             if let Some(place) = open.places[at].filter(|p| !touch.settled && shows_rows(p)) {
                 // What an early copy did to the row is in the entry already, if it did anything.
                 *step = Some(Step {
                     position: position(&place, open),
                     change: None,
                     coordinates: open.coordinates(at),
-                    skipped: place.is_skipped() || self.may_precede_start(&place, at),
+                    skipped: place.is_skipped() || self.may_precede_start(&place, source, at),
                     assumed: false,
                 });
             }
@@ -175,7 +188,9 @@ impl Verifier {
         let step = |at: usize| {
             let own = at == open.origin.at();
             let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] }?;
-            let (coordinates, assumed) = (open.coordinates(at), place.at == 0 || place.is_hidden());
+            let unheaded = is_unheaded(&place, &open.gtid.source);
+            let assumed = place.at == 0 || place.is_hidden() || unheaded;
+            let coordinates = open.coordinates(at);
             let skipped = place.is_skipped();
             let change = Some(change).filter(|_| !skipped);
             Some(Step { position: position(&place, open), change, coordinates, skipped, assumed })
@@ -206,7 +221,10 @@ impl Verifier {
             touches.reverse();
             for touch in touches.iter().filter(|touch| Some(touch.owner) != except) {
                 entry.spelled(touch.spelling);
-                entry.disturbed |= self.open.get(touch.owner).places.some_hidden();
+                let owner = self.open.get(touch.owner);
+                let unheaded = |(_, place): &(_, Place)| is_unheaded(place, &owner.gtid.source);
+                entry.disturbed |= owner.places.some_hidden();
+                entry.disturbed |= owner.places.known().iter().any(unheaded);
                 entry.write(self.write_of(touch.owner, touch));
             }
         }
@@ -481,8 +499,9 @@ impl Verifier {
             entry.write(new).steps[node.at()] = Some(step);
             self.ledger.touched.push(key);
         }
-        let before_start = self.may_precede_start(&place, node.at());
-        let unread = unseen == Unseen::Unread || before_start;
+        let source = self.open.get(id).gtid.source;
+        let before_start = self.may_precede_start(&place, &source, node.at());
+        let unread = unseen == Unseen::Unread || before_start || is_unheaded(&place, &source);
         for touch in touches {
             let known = self.ledger.contains(touch.key);
             if !known && (unread && !before_start || touch.before == touch.after) {
@@ -501,6 +520,7 @@ impl Verifier {
                 skipped: before_start,
                 assumed: unread && !before_start,
             });
+            entry.disturbed |= is_unheaded(&place, &source);
             self.ledger.touched.push(touch.key);
         }
     }

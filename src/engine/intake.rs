@@ -133,8 +133,7 @@ impl Verifier {
         debug_assert!(!gtid.source.is_ordered() || last < gtid.sequence);
         let mut place = Place::between(last_ordinal, ordinal);
         let mut passed_below = if gtid.source.is_ordered() { gtid.sequence } else { 0 };
-        // No head names what has no GTID: where it begins is not known, and no sign of a backup.
-        let unheaded = gtid.source.is_anonymous() && last == 0;
+        // No head names what has no GTID: that it begins late is no sign of a backup.
         let heads_tell_all =
             baseline_is_whole || baseline_names_source || gtid.source.is_anonymous();
         if !heads_tell_all && log.begins_late(gtid.sequence) {
@@ -158,7 +157,7 @@ impl Verifier {
         let log = self.streams[node.at()].shown.entry(source).or_default();
         log.show(gtid.sequence, copy, waits);
         for id in passed {
-            let unseen = if late || unheaded { Unseen::Unread } else { Unseen::NoTrace };
+            let unseen = if late { Unseen::Unread } else { Unseen::NoTrace };
             self.enter_passed(id, node, place, unseen);
             self.set_place(id, node, place, None, out);
         }

@@ -56,9 +56,8 @@ impl Session<'_> {
         };
         if purged {
             delivered.next = None;
-            let missing = format!(
-                "the server purged what came after {file} at {offset} before it was read"
-            );
+            let missing =
+                format!("the server purged what came after {file} at {offset} before it was read");
             let request = Request::File(String::new());
             return Ok(Plan { request, missing: Some(missing) });
         }

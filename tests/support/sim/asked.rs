@@ -78,7 +78,7 @@ fn set(family: Family, ids: impl Iterator<Item = Id>) -> GtidSet {
     for id in ids {
         match family {
             Family::MySql => drop(set.add(&gtid(family, id))),
-            Family::MariaDb => set.add_up_to(&gtid(family, id)),
+            _ => set.add_up_to(&gtid(family, id)),
         }
     }
     set

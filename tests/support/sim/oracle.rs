@@ -128,7 +128,7 @@ fn may_precede(reading: &Reading, node: usize, id: Id, index: usize) -> bool {
     let of_source = |at: &usize| log[*at].id.same_source(&id);
     let below = range.clone().filter(of_source).rfind(|at| log[*at].id.number < id.number);
     let above = range.clone().filter(of_source).find(|at| log[*at].id.number > id.number);
-    let ordered = reading.world.setup.family == Family::MariaDb;
+    let ordered = reading.world.setup.family != Family::MySql;
     ordered && below.is_none_or(|below| below < index) && above.is_none_or(|above| index < above)
 }
 
@@ -191,7 +191,7 @@ pub fn handovers(reading: &Reading) -> BTreeSet<Handover> {
 fn seen_micros(reading: &Reading, entry: &Entry) -> i64 {
     match reading.world.setup.family {
         Family::MySql => entry.micros,
-        Family::MariaDb => entry.micros / 1_000_000 * 1_000_000,
+        _ => entry.micros / 1_000_000 * 1_000_000,
     }
 }
 
@@ -209,7 +209,7 @@ pub fn settled_rows(reading: &Reading) -> BTreeSet<RowName> {
             let passed = masters.iter().all(|other| {
                 let later =
                     |e: &Entry| e.id.same_source(&entry.id) && e.id.number >= entry.id.number;
-                let ordered = reading.world.setup.family == Family::MariaDb;
+                let ordered = reading.world.setup.family != Family::MySql;
                 let shown = other.log.iter().any(|e| e.id == entry.id);
                 shown || ordered && other.log.iter().any(later)
             });

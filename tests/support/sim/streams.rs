@@ -58,6 +58,7 @@ pub fn gtid(family: Family, id: Id) -> Gtid {
         Family::MariaDb => {
             GtidSource::MariaDb { domain: id.domain.into(), server_id: id.origin as u32 + 1 }
         }
+        Family::Anonymous => GtidSource::Anonymous { server_id: id.origin as u32 + 1 },
     };
     Gtid { source, sequence: id.number }
 }
@@ -245,6 +246,7 @@ fn baseline(world: &World, node: usize, start: usize, applied: bool) -> GtidSet 
         match family {
             Family::MySql => drop(set.add(&gtid(family, id))),
             Family::MariaDb => set.add_up_to(&gtid(family, id)),
+            Family::Anonymous => {}
         }
     }
     set
@@ -272,7 +274,7 @@ fn transaction(
         },
         committed_at: match family {
             Family::MySql => CommitTime::from_micros(entry.micros),
-            Family::MariaDb => CommitTime::from_seconds((entry.micros / 1_000_000) as u32),
+            _ => CommitTime::from_seconds((entry.micros / 1_000_000) as u32),
         },
         logged_at: None,
         tables: own.iter().map(|name| table(*name)).collect(),

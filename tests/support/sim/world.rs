@@ -12,6 +12,9 @@ pub enum Family {
     MySql,
     /// Logs no copy of what changes nothing; keeps the order within a domain.
     MariaDb,
+    /// MySQL without GTIDs: a log of [`Family::MariaDb`]'s kind, whose heads say nothing. Worlds
+    /// are made as of that one.
+    Anonymous,
 }
 
 /// A transaction: who committed it first, in which sequence (MariaDB domain, MySQL tag), and its
@@ -181,7 +184,7 @@ impl World {
         }
         let later = |entry: &Entry| entry.id.same_source(&id) && entry.id.number > id.number;
         let next = master.log.iter().position(later);
-        let next = next.filter(|_| self.setup.family == Family::MariaDb);
+        let next = next.filter(|_| self.setup.family != Family::MySql);
         next.map_or(u64::MAX, |index| Master::place_of_entry(index) - 1)
     }
 
@@ -324,7 +327,7 @@ impl World {
             let entry = &log[*index];
             let held = match self.setup.family {
                 Family::MySql => earlier.any(|before| !before.names().is_disjoint(&entry.names())),
-                Family::MariaDb => earlier.any(|before| before.id.domain == entry.id.domain),
+                _ => earlier.any(|before| before.id.domain == entry.id.domain),
             };
             if !held {
                 free.push(*index);
