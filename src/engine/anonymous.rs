@@ -3,8 +3,8 @@
 //!
 //! Servers log them in the order of these times, on the origin and, with
 //! `replica_preserve_commit_order` (the default since 8.0.27) or one applier, everywhere; a change
-//! that changed nothing is not logged (MySQL 9.7). So they are judged as MariaDB's numbers are, with
-//! one difference: no file's head says what came before it.
+//! that changed nothing is not logged (MySQL 9.7). So they are judged as MariaDB's numbers are,
+//! with one difference: no file's head says what came before it.
 
 use super::{Report, Seen, Verifier};
 use crate::model::{BlindSpotReason, Transaction};
