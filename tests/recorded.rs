@@ -43,7 +43,7 @@ fn line(finding: &Record) -> String {
     let (kind, certainty) = (finding.kind, finding.certainty);
     match kind {
         "write_conflict" => {
-            let key = finding.key.as_ref().map(ToString::to_string).unwrap_or_default();
+            let key = finding.key.as_ref().map_or("-".to_owned(), ToString::to_string);
             let conflict = finding.conflict.as_deref().unwrap_or("-");
             let outcome = finding.outcome.unwrap_or("-");
             format!("{kind} {certainty} {outcome} {table} {key} {conflict} {gtids}")

@@ -7,6 +7,7 @@ use super::{
     pending::{Order, Side},
     rows::{keys_of, row_key},
     shown::Place,
+    whole_rows::{WHOLE_ROW, whole_row_changes},
 };
 use crate::model::{
     BlindSpotReason, CommitTime, ConflictKind, Finding, FindingKind, Gtid, GtidSource, Key,
@@ -108,7 +109,8 @@ impl Verifier {
                 theirs[from..].reverse();
             }
             // One row that takes a unique value on both sides clashes by its primary key.
-            theirs.retain(|other| touch.unique == 0 || other.after != touch.after);
+            let by_value = touch.unique != 0 && touch.unique != WHOLE_ROW;
+            theirs.retain(|other| !by_value || other.after != touch.after);
             for other in theirs {
                 let Some((row, key)) = places.get(&touch.key).copied() else { continue };
                 if let Some(doubts) = self.unordered(seen, id, &touch, &other) {
@@ -137,7 +139,7 @@ impl Verifier {
                         written_over: both.map(|(one, two)| one.is_what_was_found_by(two)),
                         found_otherwise: both.map(|(one, two)| !one.may_pass_before(two)),
                         unique: touch.unique,
-                        may_be_two: touch.spelling != other.spelling,
+                        may_be_two: touch.spelling != other.spelling || touch.unique == WHOLE_ROW,
                     });
                 }
             }
@@ -260,6 +262,9 @@ impl Verifier {
             let mut key = row_key(tx, &tx.rows[clash.row], &clash.key);
             key.index = clash.unique.checked_sub(1).map(u16::from);
             let mut finding = conflict([mine, theirs], key, clash.key.hash);
+            if clash.unique == WHOLE_ROW {
+                finding.key = None;
+            }
             finding.certainty = order.certainty();
             finding.outcome = Some(Outcome::Pending);
             finding.more = if at + 1 == told { more } else { 0 };
@@ -425,6 +430,11 @@ fn places_of(tx: &Transaction) -> HashMap<u128, (usize, Key)> {
     }
     for take in &tx.unique_takes {
         places.entry(take.key.hash).or_insert((take.row as usize, take.key));
+    }
+    if tx.rows.iter().any(|row| row.keys.is_none()) {
+        for (row, change) in whole_row_changes(tx) {
+            places.entry(change.key.hash).or_insert((row, change.key));
+        }
     }
     places
 }

@@ -62,6 +62,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod waited;
+mod whole_rows;
 mod xa;
 
 pub use coverage::{Compared, Coverage, StreamCoverage, TableCount};

@@ -7,6 +7,7 @@ use super::{
     open::{KeyChange, OpenId},
     ownership::Verdict,
     rules::TableRule,
+    whole_rows::whole_row_changes,
 };
 use crate::model::{
     BlindSpotReason, CommitTime, Finding, FindingKind, Key, NodeIndex, Operation, OwnerRef,
@@ -204,14 +205,20 @@ impl Verifier {
         for change in unique_changes(tx) {
             self.open.touch(id, &change, tx.key_bytes_of(&change.key));
         }
-        self.count_partial(seen.node, tx, out);
         let without_key: u64 = keyless.iter().sum();
+        if without_key > 0 {
+            for (_, change) in whole_row_changes(tx) {
+                self.open.touch(id, &change, &[]);
+            }
+        }
+        self.count_partial(seen.node, tx, out);
         let coverage = &mut self.coverage.streams[seen.node.at()];
         coverage.rows_seen += tx.rows.len() as u64;
         coverage.rows_judged += tx.rows.len() as u64 - without_key;
         for (table, rows) in tx.tables.iter().zip(keyless).filter(|(_, rows)| *rows > 0) {
-            let detail = "the log names no primary key: conflicts on this table are not seen \
-                          (a table without one, or binlog_row_metadata is not FULL)";
+            let detail = "the log names no primary key (a table without one, or \
+                          binlog_row_metadata is not FULL): conflicts are seen where both sides \
+                          updated or deleted the same whole row, and rows are not compared";
             let (name, when) = (Some(table.full_name()), tx.committed_at);
             let reason = BlindSpotReason::NoKey;
             self.blind(seen.node, reason, name, detail.to_owned(), rows, when, out);

@@ -3,12 +3,14 @@ use super::*;
 use crate::model::*;
 use std::sync::Arc;
 
+mod anonymous;
 mod bounds;
 mod definitions;
 mod divergence;
 mod gap;
 mod missing;
 mod stopped;
+mod whole_rows;
 mod xa;
 
 #[derive(Clone, Copy, Debug)]

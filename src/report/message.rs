@@ -45,13 +45,18 @@ fn conflict(finding: &Finding, nodes: &Nodes) -> String {
     let [first, second] = finding.transactions.as_slice() else { return String::new() };
     let certainty = match finding.certainty {
         Certainty::Exact => "neither had seen the other's write",
+        Certainty::Possible if finding.key.is_none() => {
+            "neither had seen the other's write, unless there were two such rows: the table has \
+             no key"
+        }
         Certainty::Possible => "the logs do not show whether one had seen the other's write",
     };
     let stopped = match (finding.outcome, &finding.detail) {
         (Some(Outcome::Stopped), Some(detail)) => format!("; replication has stopped: {detail}"),
         _ => String::new(),
     };
-    format!("{}: {} and {} it; {certainty}{stopped}", row(finding), did(first), did(second))
+    let it = if finding.key.is_some() { "it" } else { "the same whole row" };
+    format!("{}: {} and {} {it}; {certainty}{stopped}", row(finding), did(first), did(second))
 }
 
 fn divergence(finding: &Finding, nodes: &Nodes) -> String {
