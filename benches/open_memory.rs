@@ -43,19 +43,19 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
         // SAFETY: the caller's promise is passed on.
-        unsafe { mimalloc::MiMalloc.alloc(layout) }
+        unsafe { tikv_jemallocator::Jemalloc.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise is passed on.
-        unsafe { mimalloc::MiMalloc.dealloc(at, layout) }
+        unsafe { tikv_jemallocator::Jemalloc.dealloc(at, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
         // SAFETY: the caller's promise is passed on.
-        unsafe { mimalloc::MiMalloc.alloc_zeroed(layout) }
+        unsafe { tikv_jemallocator::Jemalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -63,7 +63,7 @@ unsafe impl GlobalAlloc for Counting {
         grow(size);
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise is passed on.
-        unsafe { mimalloc::MiMalloc.realloc(at, layout, size) }
+        unsafe { tikv_jemallocator::Jemalloc.realloc(at, layout, size) }
     }
 }
 
