@@ -197,6 +197,31 @@ fn what_is_lost_is_named(server: Server) {
     older_backup(&mut bench);
 }
 
+#[test]
+fn without_gtids_nothing_is_lost_and_what_is_purged_is_named() {
+    let lab = Lab::start(Server::MySql, LabOptions::without_gtids());
+    let mut bench = Bench::with(lab, "");
+    let keys = bench.clash(|_| ());
+    bench.until_told(keys);
+    let keys = bench.clash(|bench| bench.proxies.iter().for_each(Proxy::cut));
+    bench.proxies.iter().for_each(Proxy::pass);
+    bench.until_told(keys);
+    crash(&mut bench);
+    bench.equals_scan();
+    assert_eq!(bench.gaps("a").len() + bench.gaps("b").len(), 0);
+    bench.proxies[0].cut();
+    bench.until("cut", |bench| bench.metric("stream_connected{stream=\"a\"}") == 0.0);
+    let lost = purge(&mut bench);
+    bench.proxies[0].pass();
+    bench.until("a gap", |bench| bench.gaps("a").len() == 1);
+    let gap = &bench.gaps("a")[0];
+    assert!(gap.starts_with("the server purged what came after a-bin.0000"), "{gap}");
+    let keys = bench.clash(|_| ());
+    bench.until_told(keys);
+    assert!(lost.keys.iter().all(|key| !bench.conflicts().contains(&u64::from(*key))));
+    assert_eq!(bench.gaps("b"), [""; 0]);
+}
+
 /// Binlogs are purged before they are read: the gap names what is lost, and all after it is judged.
 fn purged(bench: &mut Bench) {
     bench.proxies[0].cut();

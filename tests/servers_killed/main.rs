@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use model::tables;
 use run::{CONFIG, Run};
 use serde_json::Value;
-use support::lab::{Lab, Server};
+use support::lab::{Lab, LabOptions, Server};
 use support::random::Random;
 
 /// How often it is killed, where nobody says otherwise.
@@ -39,20 +39,25 @@ const LIFE_MAX: Duration = Duration::from_millis(1_500);
 
 #[test]
 fn mariadb_kills_leave_no_trace() {
-    kill_often(Server::MariaDb);
+    kill_often(Lab::pair(Server::MariaDb));
 }
 
 #[test]
 fn mysql_kills_leave_no_trace() {
-    kill_often(Server::MySql);
+    kill_often(Lab::pair(Server::MySql));
 }
 
-fn kill_often(server: Server) {
+#[test]
+fn kills_without_gtids_leave_no_trace() {
+    kill_often(Lab::start(Server::MySql, LabOptions::without_gtids()));
+}
+
+fn kill_often(lab: Lab) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let kills = number("TWINLOG_KILLS").unwrap_or(KILLS);
     let seed = number("TWINLOG_SEED").unwrap_or(1);
     let tables = tables();
-    let lab = Lab::pair(server);
+    let server = lab.server();
     let mut killed = Killed::new(&lab, seed);
     let mut run = Run::new(lab, &tables, seed);
     let enough = AtomicBool::new(false);
