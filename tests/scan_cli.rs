@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -417,7 +418,7 @@ fn a_later_file_that_cannot_be_read_hides_no_findings() {
 }
 
 #[test]
-fn relay_logs_are_left_out_and_refused() {
+fn relay_logs_are_left_out_where_there_are_binlogs() {
     let [a, b] = sources(CONFLICT);
     let dir = copy(CONFLICT, "a");
     let path = |name: &str| dir.path().join(name);
@@ -429,19 +430,27 @@ fn relay_logs_are_left_out_and_refused() {
     assert_eq!(ran.ids(), scan(CONFLICT, &[]).ids(), "{}", ran.stderr);
     assert_eq!(twinlog(&["scan", &format!("{directory}/*"), &b]).code, Some(1));
     fs::remove_file(path("a-bin.000001")).expect("a file");
-    let words = ["node a", "only relay logs here", "is log_bin in another directory?"];
-    twinlog(&["scan", &directory, &b]).assert_fails(3, &words);
-    fs::remove_file(path("relay-bin.index")).expect("an index");
-    twinlog(&["scan", &directory, &b]).assert_fails(3, &words);
+    // Where there is nothing else they are read: these are binlogs, but for the name.
+    for index in [true, false] {
+        let ran = twinlog(&["scan", "--format", "ndjson", &directory, &b]);
+        assert_eq!(ran.ids(), scan(CONFLICT, &[]).ids(), "{}", ran.stderr);
+        if index {
+            fs::remove_file(path("relay-bin.index")).expect("an index");
+        }
+    }
     // Under another name, what its server said of it tells.
     let mut bytes = fs::read(path("relay-bin.000001")).expect("a file");
-    bytes[4 + 17] |= 0x40;
+    // That it is in use is no part of the checksum; that it is a relay log is.
+    bytes[4 + 17] = 0x40;
     let end = 4 + u32::from_le_bytes(bytes[13..17].try_into().expect("4 bytes")) as usize;
     let sum = crc32fast::hash(&bytes[4..end - 4]).to_le_bytes();
     bytes[end - 4..end].copy_from_slice(&sum);
     fs::write(path("renamed.000001"), bytes).expect("a write");
     let renamed = source("a", &path("renamed.000001"));
-    twinlog(&["scan", &renamed, &b]).assert_fails(3, &["renamed.000001", "a relay log", "hint"]);
+    twinlog(&["scan", &renamed, &b])
+        .assert_fails(3, &["renamed.000001", "nothing was received", "hint"]);
+    twinlog(&["scan", &a, &renamed, &b])
+        .assert_fails(3, &["binlogs and relay logs are given as one stream", "hint"]);
     assert_eq!(twinlog(&["scan", &a, &b]).code, Some(1));
 }
 
@@ -536,4 +545,89 @@ fn a_file_that_is_no_schema_is_refused_with_what_to_write() {
     fs::write(&config, "[nodes.a]\n").expect("a file");
     let schema = twinlog(&["schema", "--config", &config.display().to_string()]);
     schema.assert_fails(2, &["nodes.a has no url", "hint: url ="]);
+}
+
+/// Scans with something on standard input.
+fn scan_fed(input: &[u8], arguments: &[&str]) -> Ran {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(input).and_then(|()| file.rewind()).expect("a write");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinlog"));
+    command.args(["scan", "--format", "ndjson"]).args(arguments).stdin(Stdio::from(file));
+    ran(command.output().expect("twinlog runs"))
+}
+
+/// All files of one node of a sample, one after the other.
+fn cat(sample: &str, node: &str) -> Vec<u8> {
+    let dir = recorded().join(sample).join(node);
+    let entries = fs::read_dir(dir).expect("a sample").map(|entry| entry.expect("one").path());
+    let mut files: Vec<PathBuf> = entries.collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending != "index"));
+    files.sort();
+    files.iter().flat_map(|file| fs::read(file).expect("a file")).collect()
+}
+
+#[test]
+fn standard_input_is_files_one_after_the_other() {
+    for sample in [CONFLICT, FILES, NOTHING] {
+        let b = &sources(sample)[1];
+        let (fed, files) = (scan_fed(&cat(sample, "a"), &["a=-", b]), scan(sample, &[]));
+        assert_eq!((fed.ids(), fed.code), (files.ids(), files.code), "{sample}: {}", fed.stderr);
+    }
+    let fed = scan_fed(&cat(CONFLICT, "a"), &["a=-", &sources(CONFLICT)[1]]);
+    assert!(fed.stdout.contains("\"file\":\"stdin.000001\""), "{}", fed.stdout);
+}
+
+#[test]
+fn standard_input_that_cannot_be_is_named() {
+    let (a, b) = (cat(FILES, "a"), &sources(FILES)[1]);
+    scan_fed(&a, &["a=-", "b=-"]).assert_fails(2, &["a=- and b=-", "hint: one source at most"]);
+    scan_fed(&a, &["a=-", &sources(FILES)[0], b]).assert_fails(2, &["node a: standard input and"]);
+    scan_fed(b"", &["a=-", b]).assert_fails(3, &["node a: standard input: nothing came", "hint"]);
+    scan_fed(b"not a log", &["a=-", b]).assert_fails(3, &["stdin.000001 at offset 0", "no binlog"]);
+    scan_fed(&a[..a.len() - 5], &["a=-", b]).assert_fails(3, &["node a: stdin.000003 at offset "]);
+    let both = [a, cat(FILES, "b")].concat();
+    scan_fed(&both, &["a=-", b]).assert_fails(3, &["stdin.000004 at offset 4", "server id 2"]);
+}
+
+#[test]
+fn a_server_and_files_are_not_one_stream() {
+    let [a, b] = sources(CONFLICT);
+    let server = "a=mysql://twinlog@127.0.0.1:1";
+    twinlog(&["scan", server, &a, &b]).assert_fails(2, &["its server and another source", "hint"]);
+    twinlog(&["scan", "a=mysql://twinlog:secret@h", &b]).assert_fails(2, &["has a password in it"]);
+    twinlog(&["scan", "a=mysql://nobody", &b]).assert_fails(2, &["node a: the url", "hint"]);
+    twinlog(&["scan", server, &b])
+        .assert_fails(3, &["node a: mysql://twinlog@127.0.0.1:1", "hint"]);
+}
+
+/// Packs a file in its place.
+fn pack(program: &str, path: &Path) {
+    let packed = Command::new(program).args(["-q", path.to_str().expect("UTF-8")]).status();
+    assert!(packed.expect("it runs").success());
+    // zstd keeps what it has packed.
+    let _ = fs::remove_file(path);
+}
+
+#[test]
+fn packed_files_and_plain_ones_are_one_stream() {
+    let dir = copy(FILES, "a");
+    pack("gzip", &dir.path().join("a-bin.000001"));
+    pack("zstd", &dir.path().join("a-bin.000003"));
+    let [a, b] = [source("a", dir.path()), sources(FILES)[1].clone()];
+    let whole = scan(FILES, &[]);
+    let mixed = twinlog(&["scan", "--format", "ndjson", &a, &b]);
+    assert_eq!((&mixed.stdout, mixed.code), (&whole.stdout, whole.code), "{}", mixed.stderr);
+    fs::remove_file(dir.path().join("a-bin.index")).expect("an index");
+    let by_number = twinlog(&["scan", "--format", "ndjson", &a, &b]);
+    assert_eq!(by_number.stdout, whole.stdout);
+    for (packed, plain) in
+        [("a-bin.000001.gz", "a-bin.000001"), ("a-bin.000003.zst", "a-bin.000003")]
+    {
+        let path = dir.path().join(packed);
+        let before = fs::read(&path).expect("a file");
+        cut(&path, 12);
+        let words = [format!("node a: {plain} at offset "), "the file is cut off".to_owned()];
+        twinlog(&["scan", "-q", &a, &b]).assert_fails(3, &words.each_ref().map(String::as_str));
+        fs::write(&path, before).expect("a write");
+    }
 }

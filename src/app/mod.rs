@@ -23,6 +23,7 @@ mod remember;
 pub mod repair;
 pub mod scan;
 pub mod scan_report;
+mod scan_sources;
 pub mod schema;
 mod service;
 pub mod signals;

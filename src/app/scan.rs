@@ -1,11 +1,14 @@
 //! The one-shot scan over historical binlogs.
 
-use super::judge::{micros, ownership, settings, table_plans, under_way_max};
+use super::{
+    judge::{micros, ownership, settings, table_plans, under_way_max},
+    scan_sources::{self, StreamSource},
+};
 use crate::{
     config::{Config, SchemaFile},
     engine::{Report, Settings, Verifier},
-    feed::{BinlogFile, FeedError, FeedItem, FileFeed, file_server_ids, resolve_source},
-    model::{CommitTime, Finding, Node, NodeIndex, Nodes, Transaction},
+    feed::{FeedError, FeedItem},
+    model::{CommitTime, Finding, NodeIndex, Nodes, Transaction},
 };
 use std::{
     collections::VecDeque,
@@ -46,7 +49,7 @@ pub enum ScanError {
 /// A scan that is ready to run.
 pub struct Scan {
     nodes: Nodes,
-    streams: Vec<(NodeIndex, Vec<BinlogFile>)>,
+    streams: Vec<(NodeIndex, StreamSource)>,
     config: Config,
     schema: SchemaFile,
     window: Duration,
@@ -83,22 +86,10 @@ impl Scan {
         names.dedup();
         let config = input.config.with_scan_nodes(&names);
         let config = config.map_err(|error| ScanError::Usage(error.to_string()))?;
-        let mut nodes: Vec<Node> = Vec::new();
-        let mut files: Vec<Vec<BinlogFile>> = Vec::new();
-        for of in &config.nodes {
-            let mut found = Vec::new();
-            for (_, path) in input.sources.iter().filter(|(name, _)| *name == of.name) {
-                found.extend(resolve_source(&of.name, path)?);
-            }
-            check_order(&of.name, &found)?;
-            let mut node = of.to_node(!found.is_empty());
-            learn_ids(&mut node, file_server_ids(&of.name, &found)?)?;
-            nodes.push(node);
-            files.push(found);
-        }
-        check_ids(&nodes)?;
+        let (nodes, sources) = scan_sources::find(&input.sources, &config)?;
         let nodes = Nodes::new(nodes);
-        let streams = nodes.indices().zip(files).filter(|(_, files)| !files.is_empty()).collect();
+        let streams = nodes.indices().zip(sources);
+        let streams = streams.filter_map(|(node, source)| Some((node, source?))).collect();
         let (schema, window) = (input.schema.unwrap_or_default(), input.window);
         Ok(Scan { nodes, streams, config, schema, window })
     }
@@ -113,16 +104,16 @@ impl Scan {
         &self.config
     }
 
-    /// Per stream, its files in the order in which they are read.
-    pub fn files(&self) -> Vec<(String, Vec<BinlogFile>)> {
+    /// Per stream, its files in the order in which they are read, with their lengths on disk; what
+    /// is no file has none.
+    pub fn files(&self) -> Vec<(String, Vec<(String, u64)>)> {
         let name = |node: &NodeIndex| self.nodes[*node].name.clone();
-        self.streams.iter().map(|(node, files)| (name(node), files.clone())).collect()
+        self.streams.iter().map(|(node, source)| (name(node), source.files())).collect()
     }
 
-    /// Bytes of all files, if they are known: those of packed files are not.
+    /// Bytes of all streams, if they are known: those of packed files, say, are not.
     pub fn total_bytes(&self) -> Option<u64> {
-        let files = self.streams.iter().flat_map(|(_, files)| files);
-        files.map(|file| (!file.is_packed()).then_some(file.bytes)).sum()
+        self.streams.iter().map(|(_, source)| source.bytes()).sum()
     }
 
     /// Reads every stream on a thread of its own and judges them here, in step.
@@ -134,23 +125,31 @@ impl Scan {
         let settings = Settings { silent_window_micros, ..settings(&self.config, None) };
         let mut verifier = Verifier::new(self.nodes.clone(), ownership(&self.config)?, settings);
         let (mut errors, mut bytes) = (Vec::new(), 0);
-        let feed = |(node, _): &(NodeIndex, _)| {
-            let name = &self.nodes[*node].name;
-            let known = Arc::new(RwLock::new(self.schema.tables_of(name)));
-            let bytes_max = under_way_max(Settings::default().memory_bytes, self.nodes.len()) / 2;
-            Ok(FileFeed::new(name, table_plans(&self.config, known)?).bounded(bytes_max))
+        for (node, source) in &self.streams {
+            if let Some(why) = source.leaves_out() {
+                verifier.leaves_copies_out(*node, why);
+            }
+        }
+        let bytes_max = under_way_max(Settings::default().memory_bytes, self.nodes.len()) / 2;
+        let reader = |(node, source): (NodeIndex, StreamSource)| {
+            let name = self.nodes[node].name.clone();
+            let mut tables = source.tables();
+            tables.extend(self.schema.tables_of(&name));
+            let plans = table_plans(&self.config, Arc::new(RwLock::new(tables)))?;
+            Ok((node, name, source, plans))
         };
-        let feeds = self.streams.iter().map(feed).collect::<anyhow::Result<Vec<_>>>()?;
+        let readers = self.streams.into_iter().map(reader).collect::<anyhow::Result<Vec<_>>>()?;
         thread::scope(|scope| {
             let mut inputs = Vec::new();
-            for ((node, files), mut feed) in self.streams.iter().zip(feeds) {
+            for (node, name, source, plans) in readers {
                 let (send, receive) = sync_channel(BATCHES_MAX);
                 scope.spawn(move || {
                     let mut batch = Batch::default();
-                    let result = feed.run(files, |item, bytes| batch.add(item, bytes, &send));
+                    let deliver = |item, bytes| batch.add(item, bytes, &send);
+                    let result = source.read(&name, plans, bytes_max, deliver);
                     batch.end(result.err(), &send);
                 });
-                inputs.push(Input::new(*node, receive));
+                inputs.push(Input::new(node, receive));
             }
             let mut reports = Vec::new();
             bytes = judge_all(&mut verifier, &mut inputs, &mut reports, sink);
@@ -165,62 +164,6 @@ impl Scan {
         });
         Ok(ScanEnd { verifier, errors, bytes })
     }
-}
-
-/// Files of one server go up in number. In another order their transactions would look as if they
-/// went in circles.
-fn check_order(node: &str, files: &[BinlogFile]) -> Result<(), ScanError> {
-    let number = |file: &BinlogFile| {
-        let (base, number) = file.name.rsplit_once('.')?;
-        Some((base.to_owned(), number.parse::<u64>().ok()?))
-    };
-    for pair in files.windows(2) {
-        let (Some((base, first)), Some((other, second))) = (number(&pair[0]), number(&pair[1]))
-        else {
-            continue;
-        };
-        if base == other && second <= first {
-            return Err(ScanError::Usage(format!(
-                "node {node}: {} comes after {}\n  hint: name each file once, in the order of \
-                 their numbers",
-                pair[1].path.display(),
-                pair[0].path.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn learn_ids(node: &mut Node, found: Vec<u32>) -> Result<(), ScanError> {
-    if let Some(stranger) = found.iter().find(|id| !node.server_ids.contains(id))
-        && !node.server_ids.is_empty()
-    {
-        return Err(ScanError::Usage(format!(
-            "node {}: its binlogs were written by server id {stranger}, but the configuration \
-             gives it {:?}\n  hint: is this another node's directory? else add the id to \
-             nodes.{}.server_ids",
-            node.name, node.server_ids, node.name
-        )));
-    }
-    node.server_ids.extend(found);
-    node.server_ids.sort_unstable();
-    node.server_ids.dedup();
-    Ok(())
-}
-
-fn check_ids(nodes: &[Node]) -> Result<(), ScanError> {
-    for (at, one) in nodes.iter().enumerate() {
-        for other in &nodes[..at] {
-            if let Some(id) = one.server_ids.iter().find(|id| other.server_ids.contains(id)) {
-                return Err(ScanError::Usage(format!(
-                    "nodes {} and {} both have server id {id}\n  hint: are these two sources of \
-                     one server? every master needs a server_id of its own",
-                    other.name, one.name
-                )));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Batches on their way from a reader to the judge; with their size, what bounds the memory of

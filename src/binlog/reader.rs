@@ -7,6 +7,7 @@ use super::{
     gtid::{self, GtidEvent},
     layout::Layout,
     plan::TablePlans,
+    read_error::ReadError,
     room::{self, PAST_BOUND, PAST_TABLES, Room, TABLES_MAX},
     rows::{RowsError, RowsEvent, Scratch},
     statement::{Meaning, meaning},
@@ -36,56 +37,6 @@ pub enum Progress {
         /// The offset there, in bytes.
         position: u64,
     },
-}
-
-/// Why a stream cannot be read on.
-///
-/// The place (file and offset) is added where it is known, by the feed.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Fewer bytes than an event has.
-    #[error("the event ends too early")]
-    Truncated,
-    /// An event that its own header contradicts.
-    #[error("an event says that it has {0} bytes, which cannot be")]
-    EventBytes(u32),
-    /// The CRC32 does not match.
-    #[error("checksum mismatch in a {kind} event: stored {stored:08x}, computed {computed:08x}")]
-    Checksum {
-        /// Its type.
-        kind: &'static str,
-        /// The checksum at its end.
-        stored: u32,
-        /// The checksum of its bytes.
-        computed: u32,
-    },
-    /// A file without a byte.
-    #[error("the file is empty")]
-    Empty,
-    /// A file of what another server's binlog said, and no binlog.
-    #[error("this is a relay log and no binlog")]
-    RelayLog,
-    /// No format description came first.
-    #[error("an event comes before the format description event")]
-    NoFormat,
-    /// A format description that cannot be used.
-    #[error("{0}")]
-    Format(String),
-    /// A GTID event or GTID list that cannot be read.
-    #[error("a {0} event cannot be read")]
-    Gtid(&'static str),
-    /// An encrypted file.
-    #[error("the file is encrypted from here on; read it through the server, which decrypts it")]
-    Encrypted,
-    /// The stream ends, or another transaction begins, inside a transaction.
-    #[error("it ends inside transaction {0}")]
-    Unfinished(String),
-}
-
-impl From<Short> for ReadError {
-    fn from(_: Short) -> Self {
-        ReadError::Truncated
-    }
 }
 
 /// Reads one node's stream, event by event.
@@ -134,6 +85,8 @@ struct Open {
     unfinished_alter: bool,
     /// Bytes of its statements.
     text_bytes: usize,
+    /// Where the file ends that it begins in, if it goes on in another.
+    left_file_at: Option<u64>,
 }
 
 impl StreamReader {
@@ -168,12 +121,23 @@ impl StreamReader {
         self.open.as_ref().map_or(0, Open::bytes)
     }
 
-    /// The stream goes on in another file.
+    /// The stream goes on in another file. Table maps count on where a transaction goes on with it:
+    /// its rows may come after them.
     pub fn enter_file(&mut self, file: &str) {
         if *self.file != *file {
             self.file = Arc::from(file);
         }
-        self.forget_tables();
+        if self.open.is_none() {
+            self.forget_tables();
+        }
+    }
+
+    /// The file ends here. A transaction that goes on in the next one is known by its place in this
+    /// one, up to the file's end.
+    pub fn leave_file(&mut self, end: u64) {
+        if let Some(open) = &mut self.open {
+            open.left_file_at.get_or_insert(end);
+        }
     }
 
     fn forget_tables(&mut self) {
@@ -624,7 +588,7 @@ impl StreamReader {
 
     fn commit(&mut self, end: u64) -> Progress {
         let Some(mut open) = self.open.take() else { return Progress::Nothing };
-        open.tx.coordinates.end = end;
+        open.tx.coordinates.end = open.left_file_at.unwrap_or(end);
         Progress::Transaction(Box::new(open.tx))
     }
 
@@ -671,8 +635,8 @@ impl Open {
             xa: None,
         };
         let GtidEvent { prepared_xa, unfinished_alter, .. } = *event;
-        let (layouts, text_bytes) = (Vec::new(), 0);
-        Open { tx, layouts, begun, prepared_xa, unfinished_alter, text_bytes }
+        let (layouts, text_bytes, left_file_at) = (Vec::new(), 0, None);
+        Open { tx, layouts, begun, prepared_xa, unfinished_alter, text_bytes, left_file_at }
     }
 
     /// Bytes of what grows with rows.

@@ -64,6 +64,8 @@ const SCAN_HELP: &str = "\
 Examples:
   twinlog scan a=/var/lib/mysql-a b=/var/lib/mysql-b
   twinlog scan --config twinlog.toml a=/backup/a 'b=/backup/b/mysql-bin.0000*.zst'
+  twinlog scan --config twinlog.toml a=mysql://twinlog@10.0.0.1:3306 b=/backup/b
+  zcat /backup/a/bin.0*.gz | twinlog scan a=- b=/backup/b
   twinlog scan --format ndjson --kind write_conflict a=DIR b=DIR | jq .message
   twinlog scan --report report.html --format ndjson a=DIR b=DIR > findings.ndjson
 
@@ -130,7 +132,8 @@ pub(super) struct SchemaArgs {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct ScanArgs {
-    /// Node and binlogs: a directory, a file (also .gz, .zst) or a pattern; repeat for more
+    /// Node and binlogs: a directory, a file (also .gz, .zst), a pattern, a server as
+    /// mysql://user@host:port, or - for standard input; repeat for more
     #[arg(value_name = "NODE=SOURCE", required = true, value_parser = source)]
     pub(super) sources: Vec<(String, PathBuf)>,
     /// Ownership rules and names (twinlog.toml)

@@ -83,7 +83,8 @@ impl Verifier {
     /// Whether there is anything to compare: two streams, and every one shows copies.
     fn compares(&self) -> bool {
         let begun = || self.streams.iter().filter(|stream| stream.begun);
-        begun().count() > 1 && begun().all(|stream| stream.copies_are_logged)
+        let leaves_out = begun().any(|stream| stream.leaves_out.is_some());
+        begun().count() > 1 && !leaves_out && begun().all(|stream| stream.copies_are_logged)
     }
 
     /// Whether a hole may lie before the start of the stream, in what is not read of it.

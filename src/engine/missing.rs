@@ -100,7 +100,8 @@ impl Verifier {
     fn look_for_late(&mut self, node: NodeIndex, until: i64, due: &Due, out: &mut Vec<Report>) {
         let stream = &self.streams[node.at()];
         let is_off = self.settings.missing_after_micros == 0;
-        if is_off || !stream.begun || !stream.copies_are_logged {
+        let shows_copies = stream.copies_are_logged && stream.leaves_out.is_none();
+        if is_off || !stream.begun || !shows_copies {
             return;
         }
         let sources: Vec<usize> = self.by_sequence.keys().copied().collect();

@@ -308,6 +308,13 @@ impl Verifier {
         self.blind(node, BlindSpotReason::NoCopies, None, detail.to_owned(), 1, when, out);
     }
 
+    /// Says that a stream leaves out other nodes' transactions, all or some, and why: what it does
+    /// not show proves nothing. The order is then taken from elsewhere, as where a stream turns out
+    /// to have no copies at all.
+    pub fn leaves_copies_out(&mut self, node: NodeIndex, why: String) {
+        self.streams[node.at()].leaves_out = Some(why);
+    }
+
     /// Judges the next transaction of a node's stream.
     ///
     /// # Output
@@ -387,17 +394,20 @@ impl Verifier {
     /// The end of all streams: settles what is left, as it stands.
     pub fn finish(&mut self, out: &mut Vec<Report>) {
         let is_silent = |s: &Stream| {
-            s.begun && !s.cut && s.copies_are_logged && s.copies == 0 && s.copies_due > 0
+            let turns_out = !s.cut && s.copies_are_logged && s.copies == 0 && s.copies_due > 0;
+            s.begun && (turns_out || s.leaves_out.is_some())
         };
         let silent: Vec<bool> = self.streams.iter().map(is_silent).collect();
         for node in self.nodes.indices().filter(|node| silent[node.at()]) {
             let when = self.newest[node.at()].unwrap_or_default();
             let seconds = self.settings.silent_window_micros as f64 / 1e6;
-            let detail = format!(
+            let why = self.streams[node.at()].leaves_out.as_deref().unwrap_or(
                 "no other node's transaction is in this stream: log_replica_updates is OFF there, \
-                 or nothing was applied. Where the rows do not tell the order, writes of one row \
-                 within {seconds} s on both sides are possible conflicts, others are taken to have \
-                 known of each other"
+                 or nothing was applied",
+            );
+            let detail = format!(
+                "{why}. Where the rows do not tell the order, writes of one row within {seconds} s \
+                 on both sides are possible conflicts, others are taken to have known of each other"
             );
             self.blind(node, BlindSpotReason::NoCopies, None, detail, 1, when, out);
         }

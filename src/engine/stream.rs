@@ -33,6 +33,8 @@ pub(super) struct Stream {
     pub(super) cut: bool,
     /// Whether its server logs what it applies, as far as is known.
     pub(super) copies_are_logged: bool,
+    /// Why it leaves out other nodes' transactions, all or some, where that is known beforehand.
+    pub(super) leaves_out: Option<String>,
     /// What its server says it has applied, where they are not.
     pub(super) asked: Asked,
     /// Transactions observed so far.
@@ -72,6 +74,7 @@ impl Stream {
             baseline_is_whole: false,
             cut: false,
             copies_are_logged: true,
+            leaves_out: None,
             asked: Asked::default(),
             baseline: GtidSet::default(),
             old: GtidSet::default(),

@@ -1,5 +1,6 @@
 //! Errors of feeds: where, what, and what to do.
 
+use super::{BinlogFile, window::WindowError};
 use crate::binlog::ReadError;
 use std::path::PathBuf;
 
@@ -52,6 +53,21 @@ pub enum FeedError {
         /// Which transactions are missing, and before which file.
         detail: String,
     },
+    /// A server whose log was read up to a place.
+    #[error(
+        "{source}\n  {node} was read up to {file} at offset {offset}; nothing after this place \
+             was verified"
+    )]
+    CutOff {
+        /// Whose.
+        node: String,
+        /// The file's base name.
+        file: String,
+        /// Where, in bytes.
+        offset: u64,
+        /// Why no further.
+        source: Box<FeedError>,
+    },
     /// A live server that cannot be followed.
     #[error("node {node}: {url}: {problem}\n  hint: {hint}")]
     Server {
@@ -66,14 +82,14 @@ pub enum FeedError {
     },
 }
 
-/// What to do about relay logs where binlogs are wanted.
-pub(super) const RELAY_HINT: &str = "is log_bin in another directory?";
-
 /// What to do about a stream that cannot be read on.
 pub(super) fn read_hint(error: &ReadError, in_use: bool) -> &'static str {
     match error {
-        ReadError::Encrypted => "scan the server itself, or decrypt the file with its key",
-        ReadError::RelayLog => RELAY_HINT,
+        ReadError::Encrypted => {
+            "read it through its server, which decrypts what it sends: \
+             NODE=mysql://user@host:port; nothing after this place was verified"
+        }
+        ReadError::RelayLog => "give binlogs or relay logs, not both as one stream",
         ReadError::Empty => {
             "the server had just made it, or the copy failed: leave it out, or copy it again"
         }
@@ -92,4 +108,25 @@ pub(super) fn read_hint(error: &ReadError, in_use: bool) -> &'static str {
              mysqlbinlog --verify-binlog-checksum; nothing after this place was verified"
         }
     }
+}
+
+/// What a window over a file cannot give, with the place in it.
+pub(super) fn window_error(
+    node: &str,
+    file: &BinlogFile,
+    offset: u64,
+    error: WindowError,
+    in_use: bool,
+) -> FeedError {
+    let node = node.to_owned();
+    let source = match error {
+        WindowError::Io(source) if source.raw_os_error().is_some() => {
+            return FeedError::Io { node, path: file.path.clone(), source };
+        }
+        // Not the system's but the decoder's: the packed file is cut off or damaged.
+        WindowError::Io(_) => ReadError::Truncated,
+        WindowError::Read(source) => source,
+    };
+    let hint = read_hint(&source, in_use);
+    FeedError::Read { node, file: file.name.clone(), offset, hint, source }
 }

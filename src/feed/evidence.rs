@@ -2,8 +2,8 @@
 
 use super::{
     BinlogFile, FeedError,
-    error::read_hint,
-    files::{open, window_error},
+    error::{read_hint, window_error},
+    packed::{AnyWindow, open},
     window::{Window, WindowError},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{Seek, SeekFrom},
 };
 
 /// Which transaction is wanted, and what of it.
@@ -51,6 +51,19 @@ pub enum EvidenceError {
         /// Where it was looked for.
         from: String,
     },
+    /// It came on standard input.
+    #[error(
+        "node {node}: it was in file {place} on standard input, at offset {offset}, and that \
+         cannot be read again\n  hint: scan the files themselves: a finding has the same id there"
+    )]
+    Spent {
+        /// Whose.
+        node: String,
+        /// Which file on standard input, from 1.
+        place: usize,
+        /// Where in that file.
+        offset: u64,
+    },
     /// What is there cannot be decoded, or is another transaction.
     #[error("node {node}: {file} at offset {offset}: {fault}\n  hint: {hint}")]
     Fault {
@@ -83,7 +96,7 @@ pub(super) fn fault(node: &str, file: &str, offset: u64, fault: EvidenceFault) -
 
 /// Reads a transaction from the files of a source, which [`super::resolve_source`] found.
 ///
-/// Of a plain file only the head and the transaction's own bytes are read.
+/// Of a plain binlog only the head and the transaction's own bytes are read.
 ///
 /// # Errors
 /// [`EvidenceError`]; the file named by the coordinates may be gone.
@@ -93,7 +106,7 @@ pub fn read_from_files(
     wanted: &Wanted,
 ) -> Result<Evidence, EvidenceError> {
     let at = &wanted.at;
-    let Some(file) = files.iter().find(|file| *file.name == *at.file) else {
+    let Some(place) = files.iter().position(|file| *file.name == *at.file) else {
         let from = match files {
             [] => "the source".to_owned(),
             [first, ..] => {
@@ -103,12 +116,14 @@ pub fn read_from_files(
         let (node, file) = (node.to_owned(), at.file.to_string());
         return Err(EvidenceError::Purged { node, file, from });
     };
+    let (file, later) = (&files[place], &files[place + 1..]);
     let mut reader = wanted.reader();
-    let mut window = head(node, file, &mut |bytes| reader.event(bytes))?;
-    if !file.is_packed() {
+    let Opened { mut window, is_relay_log } = head(node, file, &mut |bytes| reader.event(bytes))?;
+    if !file.is_packed() && !is_relay_log {
         window = plain_at(node, file, at.start)?;
     }
     let fail = |offset, error| EvidenceError::Feed(window_error(node, file, offset, error, false));
+    let mut goes_on = false;
     loop {
         let offset = window.offset();
         if offset >= at.end {
@@ -118,18 +133,51 @@ pub fn read_from_files(
         let Some((offset, bytes)) = next else {
             return Err(fail(offset, WindowError::Read(ReadError::Truncated)));
         };
-        if offset < at.start {
+        // Inside a relay log, a source may describe its events in another way.
+        if offset < at.start && !is_kind(bytes, event::kind::FORMAT_DESCRIPTION) {
             continue;
         }
+        goes_on = is_relay_log && is_kind(bytes, event::kind::ROTATE);
         reader.event(bytes).map_err(|error| fault(node, &file.name, offset, error))?;
     }
     if window.offset() != at.end {
         return Err(fault(node, &file.name, at.start, EvidenceFault::End));
     }
+    if goes_on {
+        read_on(node, later, &mut reader)?;
+    }
     reader.finish().map_err(|error| fault(node, &file.name, at.start, error))
 }
 
-type AnyWindow = Window<Box<dyn Read + Send>>;
+/// Reads on in the relay logs that follow, up to the next transaction: a relay log can end inside
+/// of one.
+fn read_on(
+    node: &str,
+    later: &[BinlogFile],
+    reader: &mut EvidenceReader,
+) -> Result<(), EvidenceError> {
+    for file in later {
+        let Opened { mut window, .. } = head(node, file, &mut |bytes| reader.event(bytes))?;
+        let fail = |offset, error| window_error(node, file, offset, error, false);
+        loop {
+            let offset = window.offset();
+            let next = window.event().map_err(|error| fail(offset, error))?;
+            let Some((offset, bytes)) = next else { break };
+            match reader.event(bytes) {
+                Ok(()) => {}
+                Err(EvidenceFault::End) => return Ok(()),
+                Err(error) => return Err(fault(node, &file.name, offset, error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A file, past its first event.
+struct Opened {
+    window: AnyWindow,
+    is_relay_log: bool,
+}
 
 /// Reads a file's head and gives its format description; refuses an encrypted file, whose events
 /// would be read as damaged ones.
@@ -137,7 +185,7 @@ fn head(
     node: &str,
     file: &BinlogFile,
     take: &mut dyn FnMut(&[u8]) -> Result<(), EvidenceFault>,
-) -> Result<AnyWindow, EvidenceError> {
+) -> Result<Opened, EvidenceError> {
     let mut window = open(node, file)?;
     let fail = |offset, error| EvidenceError::Feed(window_error(node, file, offset, error, false));
     window.magic().map_err(|error| fail(0, error))?;
@@ -148,8 +196,9 @@ fn head(
     if !is_kind(bytes, event::kind::FORMAT_DESCRIPTION) {
         return Err(fail(4, WindowError::Read(ReadError::NoFormat)));
     }
+    let is_relay_log = event::is_relay_log(bytes);
     take(bytes).map_err(|error| fault(node, &file.name, 4, error))?;
-    if !file.is_packed() {
+    if !file.is_packed() && !is_relay_log {
         let offset = window.offset();
         if let Ok(Some((_, bytes))) = window.event()
             && is_kind(bytes, event::kind::START_ENCRYPTION)
@@ -157,7 +206,7 @@ fn head(
             return Err(fail(offset, WindowError::Read(ReadError::Encrypted)));
         }
     }
-    Ok(window)
+    Ok(Opened { window, is_relay_log })
 }
 
 fn is_kind(bytes: &[u8], kind: u8) -> bool {

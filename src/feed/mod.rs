@@ -5,13 +5,21 @@
 mod continuity;
 mod error;
 mod evidence;
+mod file_feed;
 mod files;
+mod heads;
 pub mod live;
+mod packed;
+mod relay;
+mod standard_input;
 mod window;
 
 pub use error::FeedError;
 pub use evidence::{EvidenceError, Wanted, read_from_files, server_version};
-pub use files::{BinlogFile, FileFeed, file_server_ids, resolve_source};
+pub use file_feed::FileFeed;
+pub use files::{BinlogFile, resolve_source};
+pub use heads::{Heads, file_heads};
+pub use standard_input::{STANDARD_INPUT, StandardInput, place_on_standard_input};
 
 use crate::model::{Gtid, GtidSet, Transaction};
 

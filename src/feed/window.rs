@@ -1,7 +1,16 @@
 //! A growing window over a byte stream, cut into events.
 
-use crate::binlog::{ReadError, event::HEADER_BYTES};
+use crate::binlog::{
+    ReadError,
+    event::{HEADER_BYTES, kind},
+};
 use std::io::{self, Read};
+
+/// Bytes of the magic number.
+const MAGIC_BYTES: usize = 4;
+
+/// Bytes of a file's first event at most, which describes the format: servers write some 250.
+const FIRST_EVENT_BYTES_MAX: u32 = 1 << 16;
 
 /// Bytes asked of the stream at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -23,6 +32,12 @@ pub(super) struct Window<R> {
 pub(super) enum WindowError {
     Io(io::Error),
     Read(ReadError),
+}
+
+impl From<ReadError> for WindowError {
+    fn from(error: ReadError) -> Self {
+        WindowError::Read(error)
+    }
 }
 
 impl From<io::Error> for WindowError {
@@ -73,14 +88,46 @@ impl<R: Read> Window<R> {
 
     /// Takes the magic number that opens every binlog file.
     pub(super) fn magic(&mut self) -> Result<(), WindowError> {
-        let found = self.peek(4)?.to_vec();
+        let found = self.peek(MAGIC_BYTES)?.to_vec();
         self.consume(found.len());
-        match found.as_slice() {
-            b"\xfebin" => Ok(()),
-            b"\xfdbin" => Err(format_error("the file is an encrypted binlog (magic fd 62 69 6e)")),
-            [] => Err(WindowError::Read(ReadError::Empty)),
-            _ => Err(format_error("the file is no binlog (it does not begin with fe 62 69 6e)")),
+        check_magic(&found)
+    }
+
+    /// The first event, of an input from which nothing was taken; it stays there.
+    pub(super) fn first_event(&mut self) -> Result<Vec<u8>, WindowError> {
+        let magic = self.peek(MAGIC_BYTES)?.to_vec();
+        check_magic(&magic)?;
+        let head = self.peek(MAGIC_BYTES + HEADER_BYTES)?;
+        let size = head.get(MAGIC_BYTES + 9..MAGIC_BYTES + 13).map_or(0, little_endian);
+        if !(HEADER_BYTES as u32..=FIRST_EVENT_BYTES_MAX).contains(&size) {
+            return Err(WindowError::Read(match size {
+                0 => ReadError::Truncated,
+                size => ReadError::EventBytes(size),
+            }));
         }
+        let bytes = self.peek(MAGIC_BYTES + size as usize)?;
+        let event = bytes.get(MAGIC_BYTES..MAGIC_BYTES + size as usize);
+        Ok(event.ok_or(ReadError::Truncated)?.to_vec())
+    }
+
+    /// Whether another file begins here, where files come one after the other; then its offsets
+    /// count from here.
+    ///
+    /// A magic number could also be the time of an event in 2028. A format description follows it
+    /// in a plain file; in an encrypted one, a byte that as an event's type no server writes.
+    pub(super) fn enters_file(&mut self) -> Result<bool, WindowError> {
+        let head = self.peek(MAGIC_BYTES + HEADER_BYTES + 2)?;
+        let enters = match head.get(..MAGIC_BYTES) {
+            Some(b"\xfebin") => {
+                head.get(8) == Some(&kind::FORMAT_DESCRIPTION) && head.get(23..25) == Some(&[4, 0])
+            }
+            Some(b"\xfdbin") => head.get(4) == Some(&1),
+            _ => false,
+        };
+        if enters {
+            self.offset = 0;
+        }
+        Ok(enters)
     }
 
     /// The next event with its offset; `None` at the end of the input.
@@ -93,7 +140,7 @@ impl<R: Read> Window<R> {
         let Some(size) = header.get(9..13).filter(|_| header.len() == HEADER_BYTES) else {
             return Err(WindowError::Read(ReadError::Truncated));
         };
-        let size = u32::from_le_bytes([size[0], size[1], size[2], size[3]]);
+        let size = little_endian(size);
         let bytes = size as usize;
         if bytes < HEADER_BYTES {
             return Err(WindowError::Read(ReadError::EventBytes(size)));
@@ -105,6 +152,19 @@ impl<R: Read> Window<R> {
         self.consume(bytes);
         Ok(Some((offset, &self.buffer[at..at + bytes])))
     }
+}
+
+fn check_magic(found: &[u8]) -> Result<(), WindowError> {
+    match found {
+        b"\xfebin" => Ok(()),
+        b"\xfdbin" => Err(WindowError::Read(ReadError::Encrypted)),
+        [] => Err(WindowError::Read(ReadError::Empty)),
+        _ => Err(format_error("the file is no binlog (it does not begin with fe 62 69 6e)")),
+    }
+}
+
+fn little_endian(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte))
 }
 
 fn format_error(message: &str) -> WindowError {

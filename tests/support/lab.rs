@@ -48,6 +48,8 @@ pub struct LabOptions {
     pub options: Vec<String>,
     /// Server options for one node: its name, the option.
     pub node_options: Vec<(String, String)>,
+    /// A directory in which the server's programs are looked for first.
+    pub programs: Option<PathBuf>,
 }
 
 impl Default for LabOptions {
@@ -58,6 +60,7 @@ impl Default for LabOptions {
             clocks: false,
             options: Vec::new(),
             node_options: Vec::new(),
+            programs: None,
         }
     }
 }
@@ -118,6 +121,11 @@ impl Lab {
         }
         for (node, option) in &options.node_options {
             command.args([&format!("--option-{node}"), option]);
+        }
+        if let Some(programs) = &options.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let all = std::iter::once(programs.clone()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(all).expect("no colon in a path"));
         }
         run(&mut command);
         let mut lab = Lab::read(dir, server);

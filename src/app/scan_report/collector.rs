@@ -196,10 +196,6 @@ impl Collector {
         let told: u64 = self.by_kind.values().sum();
         let (tables, tables_left_out) = self.table_lines(facts)?;
         let names: Vec<String> = self.nodes.iter().map(|(_, of)| of.name.clone()).collect();
-        let files = facts.files.iter().map(|(node, files)| {
-            let files = files.iter().map(|file| (file.name.clone(), file.bytes));
-            (node.clone(), files.collect())
-        });
         let spans = self.spans.iter().map(|((stream, source), (first, last, count))| GtidSpan {
             stream: self.nodes[*stream].name.clone(),
             source: source.to_string(),
@@ -209,7 +205,7 @@ impl Collector {
         Ok(scan_report_page(&ScanReport {
             summary: facts.summary,
             nodes: &names,
-            files: files.collect(),
+            files: facts.files.clone(),
             made_at: now(),
             wanted: facts.wanted.clone(),
             suppressed: facts.suppressed,

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     config::Config,
     engine::Coverage,
-    feed::BinlogFile,
     model::{Finding, FindingKind, NodeIndex, Nodes, Transaction},
     report::{Counts, Summary},
 };
@@ -42,7 +41,7 @@ pub struct ScanReportFile {
     path: PathBuf,
     collector: Collector,
     config: Config,
-    files: Vec<(String, Vec<BinlogFile>)>,
+    files: Vec<(String, Vec<(String, u64)>)>,
     sources: EvidenceSources,
     wanted: Vec<String>,
 }
@@ -52,7 +51,7 @@ struct ScanFacts<'a> {
     summary: &'a Summary,
     coverage: &'a Coverage,
     config: &'a Config,
-    files: Vec<(String, Vec<BinlogFile>)>,
+    files: Vec<(String, Vec<(String, u64)>)>,
     sources: &'a EvidenceSources,
     wanted: Vec<String>,
     suppressed: u64,
@@ -99,8 +98,8 @@ impl ScanReportFile {
         self.collector = Collector::new(scan.nodes().clone());
         self.config = scan.config().clone();
         self.files = scan.files();
-        // What was scanned proves it: no server is asked.
-        self.sources = EvidenceSources::new(named, None)?;
+        // What was scanned proves it: no other server is asked.
+        self.sources = EvidenceSources::of_scan(named, scan.config())?;
         Ok(())
     }
 

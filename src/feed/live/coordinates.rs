@@ -68,7 +68,7 @@ impl Session<'_> {
     ///
     /// # Source
     /// `SHOW BINARY LOG STATUS` (MySQL since 8.2), before `SHOW MASTER STATUS`.
-    async fn end_of_log(&mut self) -> Result<(String, u64, GtidSet), Failure> {
+    pub(super) async fn end_of_log(&mut self) -> Result<(String, u64, GtidSet), Failure> {
         let rows = match self.rows::<Row>("SHOW BINARY LOG STATUS").await {
             Err(failure) if failure.reason == DropReason::Protocol => {
                 self.rows::<Row>("SHOW MASTER STATUS").await?

@@ -293,7 +293,8 @@ fn password_hint(options: &LiveOptions) -> String {
     let user = &options.url.user;
     let mut hint = format!(
         "the password, or the host it is used from, is not that of any account {user}: check \
-         password_file or password_env of node {}, and on the server: SELECT user, host FROM \
+         password_file or password_env of node {} (for a url on the command line without them, \
+         the variable MYSQL_PWD), and on the server: SELECT user, host FROM \
          mysql.user WHERE user = '{user}'",
         options.node
     );

@@ -160,6 +160,15 @@ impl Session<'_> {
         self.set_of("SELECT @@GLOBAL.gtid_purged").await
     }
 
+    /// What the server has logged, or on MySQL executed, by now.
+    pub(super) async fn logged(&mut self, mariadb: bool) -> Result<GtidSet, Failure> {
+        self.set_of(match mariadb {
+            true => "SELECT @@GLOBAL.gtid_binlog_state",
+            false => "SELECT @@GLOBAL.gtid_executed",
+        })
+        .await
+    }
+
     async fn set_of(&mut self, statement: &str) -> Result<GtidSet, Failure> {
         let text = self.value(statement).await?;
         self.parse(&text)

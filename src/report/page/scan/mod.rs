@@ -24,7 +24,7 @@ pub struct ScanReport<'a> {
     pub summary: &'a Summary,
     /// Names of all nodes, in their order.
     pub nodes: &'a [String],
-    /// Per stream, its files with their lengths on disk.
+    /// Per stream, its files with their lengths on disk; what is no file has none.
     pub files: Vec<(String, Vec<(String, u64)>)>,
     /// When the report was made.
     pub made_at: CommitTime,
@@ -288,6 +288,8 @@ fn files_text(files: &[(String, u64)]) -> String {
     };
     match files {
         [] => "no files".to_owned(),
+        // No file, but a server or standard input.
+        [(only, 0)] => only.clone(),
         [(only, _)] => format!("{only}, {size}"),
         [(first, _), .., (last, _)] => {
             format!("{first} to {last}, {} files, {size}", files.len())
