@@ -1,6 +1,9 @@
 //! Events: the common header, the checksum, and the format description that governs a file.
 
-use super::bytes::{Bytes, Short};
+use super::{
+    bytes::{Bytes, Short},
+    reader::ReadError,
+};
 
 /// Length of the common header of binlog version 4.
 pub const HEADER_BYTES: usize = 19;
@@ -12,6 +15,7 @@ pub const HEADER_BYTES: usize = 19;
 /// sql/log_event.h.
 pub mod kind {
     #![allow(missing_docs, reason = "the servers' own names")]
+    pub const START_V3: u8 = 1;
     pub const QUERY: u8 = 2;
     pub const STOP: u8 = 3;
     pub const ROTATE: u8 = 4;
@@ -160,6 +164,8 @@ pub struct Format {
     pub server_id: u32,
     /// Events end in a CRC32.
     pub checksums: bool,
+    /// The format description itself ends in one; not before MySQL 5.6.1 and MariaDB 5.3.
+    pub is_summed: bool,
     /// The file was being written, or its server crashed.
     pub in_use: bool,
     /// Length of a table map's post header; 6 before MySQL 5.1.4.
@@ -183,15 +189,15 @@ impl Format {
     /// # Source
     /// `Format_description_event` in MySQL's control_events.h. The checksum algorithm is the
     /// fifth byte from the end since MySQL 5.6.1 and MariaDB 5.3. Before that nothing follows
-    /// the post-header lengths; these are refused, else damage to the version could turn the
-    /// checksums of all other events off.
+    /// the post-header lengths; these have to be, byte for byte, what such servers wrote, else
+    /// damage to the version could turn the checksums of all other events off.
     pub fn read(event: &[u8]) -> Result<Format, String> {
         let short = |_| "the format description event ends too early".to_owned();
         let header = Header::read(event).map_err(short)?;
         let mut body = Bytes(event.get(HEADER_BYTES..).unwrap_or_default());
         let version = body.u16().map_err(short)?;
         if version != 4 {
-            return Err(format!("binlog version {version} is not supported, only 4 (MySQL 5.0+)"));
+            return Err(other_version(version));
         }
         let name = body.take(50).map_err(short)?;
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -201,11 +207,13 @@ impl Format {
         if usize::from(header_bytes) != HEADER_BYTES {
             return Err(format!("event headers of {header_bytes} bytes, not {HEADER_BYTES}"));
         }
-        if !knows_checksums(&server_version) {
+        let is_summed = knows_checksums(&server_version);
+        if !is_summed && !is_of_old_server(body.0) {
             return Err(format!("server {server_version:?} is too old, or the event is damaged"));
         }
         let algorithm = event.len().checked_sub(CHECKSUM_BYTES + 1).map(|at| event[at]);
         let checksums = match algorithm {
+            _ if !is_summed => false,
             Some(0) => false,
             Some(1) => true,
             other => return Err(format!("unknown checksum algorithm {other:?}")),
@@ -215,10 +223,39 @@ impl Format {
             server_version,
             server_id: header.server_id,
             checksums,
+            is_summed,
             in_use: header.flags & 1 == 1,
             table_map_post_header: table_map,
         })
     }
+}
+
+/// Why what begins with this event cannot be read: MySQL 4 had no format description.
+pub(crate) fn no_format(header: &Header, bytes: &[u8]) -> ReadError {
+    let version = bytes.get(HEADER_BYTES..).and_then(|body| Bytes(body).u16().ok());
+    match version {
+        Some(version @ 1..=3) if header.kind == kind::START_V3 => {
+            ReadError::Format(other_version(version))
+        }
+        _ => ReadError::NoFormat,
+    }
+}
+
+/// What is said of a binlog version that is not read.
+fn other_version(version: u16) -> String {
+    format!("binlog version {version} is not supported, only 4 (MySQL 5.0+)")
+}
+
+/// Whether these are the lengths of post headers, one for each event type, that servers wrote
+/// before they knew checksums: MySQL 5.0, 5.1 since 5.1.18, and 5.5. Development versions in
+/// between gave events other numbers, or lengths.
+fn is_of_old_server(lengths: &[u8]) -> bool {
+    const TYPES: [usize; 3] = [18, 26, 27];
+    const FORMAT_DESCRIPTION: usize = kind::FORMAT_DESCRIPTION as usize - 1;
+    let mut known =
+        [56, 13, 0, 8, 0, 18, 0, 4, 4, 4, 4, 18, 0, 0, 0, 0, 4, 26, 8, 0, 0, 0, 8, 8, 8, 2, 0];
+    known[FORMAT_DESCRIPTION] = 57 + lengths.len().min(27) as u8;
+    TYPES.contains(&lengths.len()) && known.starts_with(lengths)
 }
 
 /// Whether a server of that version ends its format description in a checksum algorithm.
@@ -262,6 +299,40 @@ pub fn verify_checksum(event: &[u8]) -> Result<(), (u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn description(version: &str, lengths: &[u8]) -> Vec<u8> {
+        let mut event = vec![0; HEADER_BYTES];
+        event[4] = kind::FORMAT_DESCRIPTION;
+        event.extend(4_u16.to_le_bytes());
+        event.extend(version.as_bytes());
+        event.resize(HEADER_BYTES + 2 + 50 + 4, 0);
+        event.push(HEADER_BYTES as u8);
+        event.extend(lengths);
+        event
+    }
+
+    #[test]
+    fn servers_before_checksums_are_known_byte_for_byte() {
+        let known =
+            [56, 13, 0, 8, 0, 18, 0, 4, 4, 4, 4, 18, 0, 0, 84, 0, 4, 26, 8, 0, 0, 0, 8, 8, 8, 2, 0];
+        let read = Format::read(&description("5.5.17-log", &known)).unwrap();
+        assert!(!read.checksums && !read.is_summed);
+        for at in 0..known.len() {
+            let mut damaged = known;
+            damaged[at] ^= 1;
+            assert!(Format::read(&description("5.5.17-log", &damaged)).is_err(), "{at}");
+            assert!(Format::read(&description("5.5.17-log", &known[..at])).is_err(), "{at}");
+        }
+        for types in [18, 26] {
+            let mut older = known[..types].to_vec();
+            older[14] = 57 + types as u8;
+            assert!(Format::read(&description("5.0.86", &older)).is_ok());
+        }
+        // A later server, whose version was damaged, would be taken for one without checksums.
+        let later = [&known[..], &[0; 13], &[1, 0, 0, 0, 0]].concat();
+        assert!(Format::read(&description("8.0.36", &later)).unwrap().checksums);
+        assert!(Format::read(&description("5.0.36", &later)).is_err());
+    }
 
     #[test]
     fn checksums_are_known_by_version() {

@@ -197,7 +197,7 @@ impl StreamReader {
         if header.kind == kind::FORMAT_DESCRIPTION {
             return self.format_description(bytes);
         }
-        let format = self.format.as_ref().ok_or(ReadError::NoFormat)?;
+        let format = self.format.as_ref().ok_or_else(|| event::no_format(&header, bytes))?;
         let mut end = bytes.len();
         if format.checksums {
             event::verify_checksum(bytes).map_err(|(stored, computed)| {

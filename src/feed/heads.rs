@@ -99,13 +99,15 @@ fn head_of(node: &str, file: &BinlogFile) -> Result<Head, FeedError> {
 pub(super) fn described_by(bytes: &[u8]) -> Result<u32, ReadError> {
     let header = event::Header::read(bytes)?;
     if header.kind != kind::FORMAT_DESCRIPTION {
-        return Err(ReadError::NoFormat);
+        return Err(event::no_format(&header, bytes));
     }
     let format = event::Format::read(bytes).map_err(ReadError::Format)?;
-    event::verify_checksum(bytes).map_err(|(stored, computed)| {
-        let kind = event::kind_name(header.kind);
-        ReadError::Checksum { kind, stored, computed }
-    })?;
+    if format.is_summed {
+        event::verify_checksum(bytes).map_err(|(stored, computed)| {
+            let kind = event::kind_name(header.kind);
+            ReadError::Checksum { kind, stored, computed }
+        })?;
+    }
     Ok(format.server_id)
 }
 

@@ -1,6 +1,7 @@
 //! What integration tests share.
 
 pub mod dashboards;
+pub mod garbler;
 pub mod keys;
 pub mod lab;
 pub mod logs;

@@ -5,8 +5,12 @@ use super::{
     failure::{DropReason, Failure, Stage},
 };
 use crate::config::{PasswordSource, Secret, TlsMode};
-use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts, prelude::Queryable};
-use std::{future::Future, path::Path, time::Duration};
+use futures_util::FutureExt;
+use mysql_async::{
+    ClientIdentity, Conn, Opts, OptsBuilder, Row, SslOpts, Value,
+    prelude::{FromRow, Queryable},
+};
+use std::{future::Future, panic::AssertUnwindSafe, path::Path, time::Duration};
 
 /// Seconds that a server has to accept a connection, and to answer a question.
 const ANSWER_SECONDS: u64 = 10;
@@ -57,30 +61,91 @@ impl<'a> Session<'a> {
     }
 
     /// Asks for rows.
-    pub(super) async fn rows<T>(&mut self, statement: &str) -> Result<Vec<T>, Failure>
-    where
-        T: mysql_async::prelude::FromRow + Send + 'static,
-    {
-        self.rows_within(statement, ANSWER_SECONDS).await
+    pub(super) async fn rows<T: FromRow>(&mut self, statement: &str) -> Result<Vec<T>, Failure> {
+        self.rows_within(statement, ANSWER).await
     }
 
     /// Asks for rows about all tables, of which a server can have many.
-    pub(super) async fn rows_of_catalog<T>(&mut self, statement: &str) -> Result<Vec<T>, Failure>
-    where
-        T: mysql_async::prelude::FromRow + Send + 'static,
-    {
-        self.rows_within(statement, CATALOG_SECONDS).await
+    pub(super) async fn rows_of_catalog<T: FromRow>(
+        &mut self,
+        statement: &str,
+    ) -> Result<Vec<T>, Failure> {
+        self.rows_within(statement, CATALOG).await
     }
 
-    async fn rows_within<T>(&mut self, statement: &str, seconds: u64) -> Result<Vec<T>, Failure>
-    where
-        T: mysql_async::prelude::FromRow + Send + 'static,
-    {
-        let (options, peer) = (self.options, &self.peer);
-        let rows = self.conn.query::<T, _>(statement);
-        let rows = within_seconds(options, "no answer", seconds, rows).await?;
-        rows.map_err(|error| Failure::from_client(options, Stage::Asking, peer, &error))
+    async fn rows_within<T: FromRow>(
+        &mut self,
+        statement: &str,
+        limit: Limit,
+    ) -> Result<Vec<T>, Failure> {
+        let rows = self.answer(statement, limit).await?.map_err(|error| {
+            Failure::from_client(self.options, Stage::Asking, &self.peer, &error)
+        })?;
+        let rows: Result<Vec<T>, _> = rows.into_iter().map(T::from_row_opt).collect();
+        rows.map_err(|_| no_answer(self.options, "it answers other columns than were asked for"))
     }
+
+    /// The first rows of a list, or what the server has against telling it.
+    pub(super) async fn first_rows(
+        &mut self,
+        statement: &str,
+    ) -> Result<Result<Vec<Row>, mysql_async::Error>, Failure> {
+        self.answer(statement, ANSWER).await
+    }
+
+    async fn answer(
+        &mut self,
+        statement: &str,
+        limit: Limit,
+    ) -> Result<Result<Vec<Row>, mysql_async::Error>, Failure> {
+        let conn = &mut self.conn;
+        let rows = async {
+            let mut result = conn.query_iter(statement).await?;
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = result.next().await? {
+                bytes += row_bytes(&row);
+                if bytes > limit.bytes {
+                    return Ok(None);
+                }
+                rows.push(row);
+            }
+            Ok(Some(rows))
+        };
+        match within_seconds(self.options, "no answer", limit.seconds, rows).await? {
+            Ok(Some(rows)) => Ok(Ok(rows)),
+            Ok(None) => {
+                let problem = format!("an answer of more than {} MiB", limit.bytes >> 20);
+                Err(no_answer(self.options, &problem))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+/// What an answer may take.
+#[derive(Clone, Copy)]
+struct Limit {
+    seconds: u64,
+    bytes: usize,
+}
+
+const ANSWER: Limit = Limit { seconds: ANSWER_SECONDS, bytes: 64 << 20 };
+
+/// A server can have many tables, and has to look through all of them.
+const CATALOG: Limit = Limit { seconds: CATALOG_SECONDS, bytes: 1 << 30 };
+
+/// About what a row takes.
+fn row_bytes(row: &Row) -> usize {
+    let bytes = |at| match row.as_ref(at) {
+        Some(Value::Bytes(bytes)) => bytes.capacity() + size_of::<Value>(),
+        _ => size_of::<Value>(),
+    };
+    (0..row.len()).map(bytes).sum::<usize>() + size_of::<Row>()
+}
+
+fn no_answer(options: &LiveOptions, problem: &str) -> Failure {
+    let hint = "is this a MySQL or MariaDB server, and is there a proxy in between?";
+    Failure::new(options, DropReason::Protocol, problem, hint)
 }
 
 /// Waits for an answer as long as servers are given.
@@ -92,15 +157,18 @@ pub(super) async fn within<T>(
     within_seconds(options, what, ANSWER_SECONDS, answer).await
 }
 
+/// The client library may panic on an answer that is none; its connection is not used after that.
 async fn within_seconds<T>(
     options: &LiveOptions,
     what: &str,
     seconds: u64,
     answer: impl Future<Output = T>,
 ) -> Result<T, Failure> {
-    tokio::time::timeout(Duration::from_secs(seconds), answer)
-        .await
-        .map_err(|_| Failure::timeout(options, what, seconds))
+    let answer = AssertUnwindSafe(answer).catch_unwind();
+    let answer = tokio::time::timeout(Duration::from_secs(seconds), answer).await;
+    answer
+        .map_err(|_| Failure::timeout(options, what, seconds))?
+        .map_err(|_| no_answer(options, "the server sent what is no answer"))
 }
 
 fn client_options(options: &LiveOptions) -> Result<Opts, Failure> {

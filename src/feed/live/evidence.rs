@@ -90,7 +90,7 @@ async fn read(options: &LiveOptions, wanted: &Wanted) -> Result<Evidence, Failed
             Arrival::Enter(..) | Arrival::Heartbeat(true) => {
                 return Err(fail(at.start, EvidenceFault::End));
             }
-            Arrival::Heartbeat(false) | Arrival::Ignore => {}
+            Arrival::Heartbeat(false) | Arrival::Ignore | Arrival::Expanded => {}
         }
     }
     let fail = |error| Failed::Evidence(fault(&options.node, &at.file, at.start, error));

@@ -91,6 +91,9 @@ pub(super) const BEHIND_HINT: &str = "the server's logs were reset, or it crashe
                                       end (sync_binlog=1 prevents that): if it stays so, this \
                                       node's stream begins anew, and a blind spot says so";
 
+/// Characters of a server's message that are told; no server has longer ones.
+const MESSAGE_MAX: usize = 2048;
+
 /// A reason with its error.
 pub(super) struct Failure {
     pub(super) reason: DropReason,
@@ -121,6 +124,17 @@ impl Failure {
         Failure { reason, error }
     }
 
+    /// Says after which place of the stream it came, where it was something that came.
+    #[must_use]
+    pub(super) fn after(mut self, file: &str, offset: u64) -> Failure {
+        if matches!(self.reason, DropReason::Protocol | DropReason::Io)
+            && let FeedError::Server { problem, .. } = &mut self.error
+        {
+            *problem += &format!(", after {file} at {offset}");
+        }
+        self
+    }
+
     pub(super) fn timeout(options: &LiveOptions, what: &str, seconds: u64) -> Failure {
         let hint = "is the server up, and does a firewall drop the connection?";
         let problem = format!("{what} for {seconds} seconds");
@@ -132,6 +146,13 @@ impl Failure {
             format!("not read for {seconds} seconds, while other streams were waited for");
         let hint = "nothing is lost: the stream goes on where it was";
         Failure::new(options, DropReason::Backpressure, problem, hint)
+    }
+
+    pub(super) fn too_many_maps(options: &LiveOptions) -> Failure {
+        let problem = "table maps of more tables than can be held, in one file of its log";
+        let hint =
+            "the stream goes on after the last transaction; if this repeats, is it a server?";
+        Failure::new(options, DropReason::Protocol, problem, hint)
     }
 
     pub(super) fn closed(options: &LiveOptions, what: &str) -> Failure {
@@ -250,7 +271,8 @@ fn from_driver(options: &LiveOptions, error: &DriverError) -> Failure {
 
 fn from_server(options: &LiveOptions, stage: Stage, peer: &Peer, error: &ServerError) -> Failure {
     let user = &options.url.user;
-    let problem = format!("error {}: {}", error.code, error.message);
+    let message: String = error.message.chars().take(MESSAGE_MAX).collect();
+    let problem = format!("error {}: {message}", error.code);
     let connecting = stage == Stage::Connecting;
     let (reason, hint) = match error.code {
         1045 | 1698 if connecting => (DropReason::Auth, password_hint(options)),

@@ -6,7 +6,7 @@ use super::{
     connect::{Peer, Session},
     failure::{DropReason, Failure, Stage},
     history::History,
-    packet::{Arrival, Place, domain_heads, whole_event},
+    packet::{Arrival, Maps, Place, domain_heads, whole_event},
     plans::LivePlans,
     preflight::{Asks, ensure_alone, ensure_followable, ensure_same, new_replica_name},
     progress::{Delivered, is_before},
@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     binlog::{
-        Progress, StreamReader,
-        event::{Header, kind},
+        Progress, ReadError, StreamReader,
+        event::{self, Header, kind},
     },
     feed::FeedItem,
     model::{GtidSet, Transaction},
@@ -41,9 +41,10 @@ const BIG_TRANSACTION: usize = 1 << 20;
 /// Seconds a server has to find where the stream begins; it may have to look into many files.
 pub(super) const FIRST_EVENT_SECONDS: u64 = 60;
 
-/// Heartbeats, one a second, after which it is looked whether the server's log is still the one
-/// that was read: a connection does not show that it was reset.
-const HEARTBEATS_QUIET: u32 = 15;
+/// Seconds with nothing but heartbeats after which it is looked whether the server's log is still
+/// the one that was read: a connection does not show that it was reset. By the clock, however many
+/// heartbeats come.
+const QUIET_SECONDS: u64 = 15;
 
 /// Seconds that the judge may let a connection wait before it is made again: a server ends one that
 /// takes nothing for `net_write_timeout`, 60 seconds by default.
@@ -104,7 +105,7 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         status,
         headed: false,
         purged: false,
-        quiet: 0,
+        quiet: None,
         server: None,
         peer: Peer::default(),
         name: new_replica_name(),
@@ -112,6 +113,8 @@ pub async fn follow(options: LiveOptions, send: Sender<LiveEvent>, status: Arc<S
         sees_replicas: false,
         after: None,
         place: Place::default(),
+        maps: Maps::default(),
+        summed: false,
         received: false,
         bytes: Vec::new(),
     };
@@ -167,8 +170,8 @@ struct Follower {
     headed: bool,
     /// What comes next was purged: what is left is asked for.
     purged: bool,
-    /// Heartbeats since the last event.
-    quiet: u32,
+    /// Since when there were only heartbeats.
+    quiet: Option<Instant>,
     /// Who answered first.
     server: Option<ServerFacts>,
     /// Who answered last.
@@ -182,6 +185,10 @@ struct Follower {
     /// The GTIDs after which this connection was asked to send.
     after: Option<String>,
     place: Place,
+    /// Table maps that this connection brought.
+    maps: Maps,
+    /// This connection brought a format description that says that events end in checksums.
+    summed: bool,
     /// This connection brought events.
     received: bool,
     /// It had to wait for the judge for so long.
@@ -204,7 +211,8 @@ impl Follower {
     async fn connect(&mut self) -> Result<BinlogStream, End> {
         self.reader.forget_unfinished();
         self.status.flow().reads(0);
-        (self.headed, self.held_back) = (false, None);
+        (self.headed, self.held_back, self.summed) = (false, None, false);
+        self.maps = Maps::default();
         let options = self.options.clone();
         let mut session = Session::open(&options).await?;
         let facts = session.facts().await?;
@@ -272,7 +280,7 @@ impl Follower {
     /// Looks whether the server's log is still the one that was read, over a connection of its own;
     /// where it cannot be asked, the stream itself will tell.
     async fn look_back(&mut self) -> Result<(), End> {
-        self.quiet = 0;
+        self.quiet = None;
         let Ok(mut session) = Session::open(&self.options).await else { return Ok(()) };
         match session.ensure_history(&self.history()).await {
             Err(failure) if failure.reason == DropReason::Reset => Err(failure.into()),
@@ -335,6 +343,7 @@ impl Follower {
         match failed {
             Broken::Failed(error) => {
                 Failure::from_client(&self.options, Stage::Streaming, &self.peer, &error)
+                    .after(self.place.file(), self.place.offset())
             }
             Broken::Ended => Failure::closed(&self.options, "the server ended the stream"),
             Broken::Panicked => Failure::new(
@@ -353,12 +362,17 @@ impl Follower {
     /// Takes one whole event.
     async fn take(&mut self, bytes: &[u8]) -> Result<(), End> {
         self.status.count_event(bytes);
-        let offset = match self.place.arrival(bytes) {
-            Arrival::Ignore => return Ok(()),
+        let arrival = self.place.arrival(bytes);
+        self.ensure_undamaged(&arrival, bytes)?;
+        if !self.maps.take(bytes) {
+            return Err(Failure::too_many_maps(&self.options).into());
+        }
+        let offset = match arrival {
+            Arrival::Ignore | Arrival::Expanded => return Ok(()),
             Arrival::Heartbeat(caught_up) => {
                 self.received = true;
-                self.quiet += 1;
-                if self.quiet >= HEARTBEATS_QUIET {
+                let quiet = self.quiet.get_or_insert_with(Instant::now).elapsed();
+                if quiet >= Duration::from_secs(QUIET_SECONDS) {
                     self.look_back().await?;
                 }
                 return match caught_up {
@@ -369,12 +383,13 @@ impl Follower {
             Arrival::Enter(file, offset) => return self.enter(&file, offset).await,
             Arrival::Logged(offset) => offset,
         };
-        (self.received, self.quiet) = (true, 0);
+        (self.received, self.quiet) = (true, None);
         self.renew_plans();
         let progress = self
             .reader
             .event(bytes, offset)
             .map_err(|error| Failure::read(&self.options, self.place.file(), offset, error))?;
+        self.summed = self.reader.format().is_some_and(|format| format.checksums);
         self.status.set_position(self.place.file(), self.place.offset());
         match progress {
             Progress::Nothing => self.reads_on().await?,
@@ -383,6 +398,19 @@ impl Follower {
             Progress::Transaction(transaction) => self.transaction(transaction).await?,
         }
         self.begin_where_asked().await
+    }
+
+    /// Refuses what the reader does not see, and so does not check: one bit that is not as the
+    /// server sent it may make of a row event what is in no file.
+    fn ensure_undamaged(&self, arrival: &Arrival, bytes: &[u8]) -> Result<(), End> {
+        if !self.summed || matches!(arrival, Arrival::Logged(_) | Arrival::Expanded) {
+            return Ok(());
+        }
+        event::verify_checksum(bytes).map_err(|(stored, computed)| {
+            let kind = Header::read(bytes).map_or("other", |header| event::kind_name(header.kind));
+            let error = ReadError::Checksum { kind, stored, computed };
+            Failure::read(&self.options, self.place.file(), self.place.offset(), error).into()
+        })
     }
 
     /// Takes other plans, where there are any and no transaction is in the middle: a transaction is

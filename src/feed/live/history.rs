@@ -10,7 +10,7 @@ use super::{
     failure::{BEHIND_HINT, DropReason, Failure},
 };
 use crate::model::{Gtid, file_number};
-use mysql_async::{Error, Row, prelude::Queryable};
+use mysql_async::{Error, Row};
 use std::sync::Arc;
 
 /// `ER_ERROR_WHEN_EXECUTING_COMMAND`: no event begins at the offset.
@@ -55,7 +55,7 @@ impl Session<'_> {
         }
         let (file, start) = (&mark.file, mark.start);
         let statement = format!("SHOW BINLOG EVENTS IN '{file}' FROM {start} LIMIT 1");
-        let there = match self.conn.query::<Row, _>(statement).await {
+        let there = match self.first_rows(&statement).await? {
             Ok(rows) => rows.first().is_some_and(|row| is_mark(row, mark)),
             Err(Error::Server(error)) => error.code != WRONG_OFFSET,
             Err(_) => true,

@@ -5,7 +5,7 @@ use crate::binlog::{
     may_be_in_payload,
 };
 use mysql_async::binlog::events::Event;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Set on events that the server makes up for the stream and that are in no file.
 const ARTIFICIAL: u16 = 0x20;
@@ -53,6 +53,8 @@ pub(super) enum Arrival {
     Heartbeat(bool),
     /// It is in no file, or holds nothing for the reader.
     Ignore,
+    /// The client library made it out of a compressed transaction, which has been read.
+    Expanded,
 }
 
 /// Where in the server's files the stream is.
@@ -96,7 +98,7 @@ impl Place {
     pub(super) fn arrival(&mut self, bytes: &[u8]) -> Arrival {
         let Ok(header) = Header::read(bytes) else { return Arrival::Ignore };
         if self.in_payload && may_be_in_payload(header.kind) {
-            return Arrival::Ignore;
+            return Arrival::Expanded;
         }
         self.in_payload = header.kind == kind::TRANSACTION_PAYLOAD;
         let artificial = header.flags & ARTIFICIAL != 0;
@@ -128,6 +130,40 @@ impl Place {
         Arrival::Logged(offset)
     }
 }
+
+/// Table maps of one connection and file, all of which the client library keeps.
+#[derive(Default, Debug)]
+pub(super) struct Maps {
+    ids: BTreeSet<u64>,
+    bytes: usize,
+}
+
+/// Bytes of table maps with different numbers that one file may have. A server gives a table a new
+/// number when it opens it anew; this is many times what the busiest reaches in a file.
+pub(super) const MAP_BYTES_MAX: usize = 256 << 20;
+
+impl Maps {
+    /// Takes an event; false where the client library holds too many table maps.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
+        let Ok(header) = Header::read(bytes) else { return true };
+        match header.kind {
+            // The library forgets them at the end of a file.
+            kind::ROTATE if header.log_position != 0 => *self = Maps::default(),
+            kind::TABLE_MAP => {
+                let id = bytes.get(HEADER_BYTES..HEADER_BYTES + 6).unwrap_or_default();
+                let id = id.iter().rev().fold(0, |id, byte| id << 8 | u64::from(*byte));
+                if self.ids.insert(id) {
+                    self.bytes += bytes.len() + MAP_BYTES;
+                }
+            }
+            _ => {}
+        }
+        self.bytes <= MAP_BYTES_MAX
+    }
+}
+
+/// What a table map takes beside its bytes, about.
+const MAP_BYTES: usize = 300;
 
 /// Where an event begins, given where it begins if nothing was left out before it.
 ///
@@ -244,6 +280,20 @@ mod tests {
     }
 
     #[test]
+    fn table_maps_without_end_are_given_up() {
+        let mut maps = Maps::default();
+        let map = |id: u32| {
+            let body = [&id.to_le_bytes()[..], &[0; 1 << 20]].concat();
+            event(kind::TABLE_MAP, 0, 0, &body)
+        };
+        assert!((0..1000).all(|_| maps.take(&map(7))), "one table, again and again");
+        assert!((0..200).all(|id| maps.take(&map(id))));
+        assert!(maps.take(&event(kind::ROTATE, 77, 0, &[0; 12])));
+        assert!((0..200).all(|id| maps.take(&map(id))), "a new file");
+        assert!(!(200..300).all(|id| maps.take(&map(id))));
+    }
+
+    #[test]
     fn what_is_inside_a_payload_is_not_read_twice() {
         let mut place = Place::default();
         place.enter("a", 100);
@@ -251,8 +301,8 @@ mod tests {
             place.arrival(&event(kind::TRANSACTION_PAYLOAD, 0, 0, &[0; 11])),
             Arrival::Logged(100)
         );
-        assert_eq!(place.arrival(&event(kind::QUERY, 0, 0, &[0; 11])), Arrival::Ignore);
-        assert_eq!(place.arrival(&event(kind::XID, 0, 0, &[0; 11])), Arrival::Ignore);
+        assert_eq!(place.arrival(&event(kind::QUERY, 0, 0, &[0; 11])), Arrival::Expanded);
+        assert_eq!(place.arrival(&event(kind::XID, 0, 0, &[0; 11])), Arrival::Expanded);
         assert_eq!(place.arrival(&event(kind::GTID, 0, 0, &[0; 11])), Arrival::Logged(130));
     }
 }
