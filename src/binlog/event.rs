@@ -2,7 +2,7 @@
 
 use super::{
     bytes::{Bytes, Short},
-    reader::ReadError,
+    read_error::ReadError,
 };
 
 /// Length of the common header of binlog version 4.

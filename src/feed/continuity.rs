@@ -1,11 +1,15 @@
 //! Whether each file of a stream continues the one before it.
 
-use crate::model::{Gtid, GtidSet};
+use crate::model::{Gtid, GtidSet, Transaction, file_number};
 
 /// What a stream has named so far: its baseline and every transaction since.
 #[derive(Default)]
 pub(super) struct Continuity {
     seen: Option<GtidSet>,
+    /// The name of the file that was read last.
+    file: Option<String>,
+    /// Some transaction has no GTID: heads do not tell of such.
+    unnumbered: bool,
 }
 
 /// How a file's head fits what was read before it.
@@ -43,7 +47,23 @@ impl Continuity {
         if gone.is_empty() { Fit::Continues } else { Fit::Reset(gone) }
     }
 
-    pub(super) fn transaction(&mut self, gtid: &Gtid) {
+    /// The file that is read now; returns what the last one was, where numbers in between are
+    /// missing and no head tells what was in them.
+    pub(super) fn file(&mut self, name: &str) -> Option<String> {
+        let last = self.file.replace(name.to_owned())?;
+        let (from, to) = file_number(&last).zip(file_number(name))?;
+        (self.unnumbered && to > from + 1).then_some(last)
+    }
+
+    pub(super) fn transaction(&mut self, transaction: &Transaction) {
+        let gtid = transaction.gtid.as_ref().filter(|gtid| !gtid.source.is_anonymous());
+        match gtid {
+            Some(gtid) => self.gtid(gtid),
+            None => self.unnumbered = true,
+        }
+    }
+
+    fn gtid(&mut self, gtid: &Gtid) {
         let seen = self.seen.get_or_insert_default();
         match gtid.source.is_ordered() {
             true => seen.add_up_to(gtid),
@@ -62,7 +82,7 @@ mod tests {
         let set = |text: &str| text.parse::<GtidSet>().unwrap();
         assert_eq!(continuity.head(&set("1-1-4")), Fit::First);
         let source = *set("1-1-4").iter().next().unwrap().0;
-        continuity.transaction(&Gtid { source, sequence: 5 });
+        continuity.gtid(&Gtid { source, sequence: 5 });
         assert_eq!(continuity.head(&set("1-1-5")), Fit::Continues);
         assert!(matches!(continuity.head(&set("1-1-8,2-2-1")), Fit::Missing(_)));
         assert_eq!(continuity.head(&set("1-1-8,2-2-1")), Fit::Continues);
@@ -70,5 +90,15 @@ mod tests {
         let mut continuity = Continuity::default();
         assert_eq!(continuity.head(&set(&format!("{uuid}:1-4"))), Fit::First);
         assert!(matches!(continuity.head(&set(&format!("{uuid}:1-3"))), Fit::Reset(_)));
+    }
+
+    #[test]
+    fn without_gtids_missing_files_show_by_their_numbers() {
+        let mut continuity = Continuity { unnumbered: true, ..Continuity::default() };
+        assert_eq!(continuity.file("b-bin.000003"), None);
+        assert_eq!(continuity.file("b-bin.000004"), None);
+        assert_eq!(continuity.file("b-bin.000006"), Some("b-bin.000004".to_owned()));
+        continuity.unnumbered = false;
+        assert_eq!(continuity.file("b-bin.000009"), None, "heads tell");
     }
 }

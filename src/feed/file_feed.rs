@@ -243,9 +243,13 @@ impl FileFeed {
         baseline: GtidSet,
         offset: u64,
     ) -> Result<Option<FeedItem>, FeedError> {
+        let jumped = self.continuity.file(&file.name);
         Ok(match self.continuity.head(&baseline) {
             Fit::First => self.begin(baseline),
-            Fit::Continues => None,
+            Fit::Continues => jumped.map(|last| {
+                let detail = format!("the files between {last} and {} were not read", file.name);
+                FeedItem::Gap { missing: GtidSet::default(), detail }
+            }),
             Fit::Missing(missing) => {
                 let detail =
                     format!("before {}: {} is in no file read", file.name, missing.spans());
@@ -263,9 +267,7 @@ impl FileFeed {
     }
 
     fn transaction(&mut self, transaction: Box<Transaction>) -> [Option<FeedItem>; 2] {
-        if let Some(gtid) = &transaction.gtid {
-            self.continuity.transaction(gtid);
-        }
+        self.continuity.transaction(&transaction);
         let begin = match &mut self.relay {
             Some(relay) if !self.begun => {
                 let own = self.writers.iter().flatten().any(|id| *id == transaction.server_id);
