@@ -37,10 +37,12 @@ impl RelayLog {
     pub(super) fn begin(&mut self, first: Option<(&Gtid, IsOwn)>) -> GtidSet {
         self.begun = true;
         let mut before = std::mem::take(&mut self.before);
+        // Of those without a GTID the engine takes it itself.
         if let Some((gtid, IsOwn(is_own))) = first
+            && !gtid.source.is_anonymous()
             && let Some(last) = gtid.sequence.checked_sub(1).filter(|last| *last > 0)
         {
-            match gtid.source.is_ordered() && !gtid.source.is_anonymous() {
+            match gtid.source.is_ordered() {
                 true => before.add_up_to(&Gtid { source: gtid.source, sequence: last }),
                 false if is_own => before.add_range(gtid.source, 1, last),
                 false => {}
