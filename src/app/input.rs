@@ -49,7 +49,7 @@ pub(super) struct Input {
     /// It has not said so since it sent something.
     pub(super) has_more: bool,
     pub(super) newest: CommitTime,
-    /// The last transaction judged.
+    /// The last transaction judged; of a stream without GTIDs, before that, where it begins.
     pub(super) at: Option<Coordinates>,
     /// Everything up to there.
     pub(super) gtids: GtidSet,
@@ -98,10 +98,25 @@ impl Input {
             gtids: point.set,
             heads: BTreeMap::new(),
             purged: point.purged,
-            last: point.last.map(|(_, gtid)| gtid),
+            last: point.last,
         };
         point.heads.iter().for_each(|head| input.comes_to(head));
         input
+    }
+
+    /// Notes what it takes to go on from the stream's beginning, or after a gap.
+    pub(super) fn stands(
+        &mut self,
+        heads: &[Gtid],
+        purged: GtidSet,
+        place: Option<(Arc<str>, u64)>,
+    ) {
+        heads.iter().for_each(|head| self.comes_to(head));
+        self.purged = purged;
+        if let Some((file, offset)) = place {
+            self.at = Some(Coordinates { file, start: offset, end: offset });
+            self.last = None;
+        }
     }
 
     /// Notes what it takes to go on after a transaction.

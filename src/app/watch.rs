@@ -418,6 +418,10 @@ impl Judge {
             LiveEvent::Plans(number) => self.come_to_plans(at, number),
             LiveEvent::Changed(facts) => self.changed(at, &facts),
             LiveEvent::Lost => self.lost(at),
+            // At once, as the beginning: a checkpoint of what has begun says where it goes on.
+            LiveEvent::Item(FeedItem::Standing { heads, purged, place }) if !input.begun => {
+                input.stands(&heads, purged, place);
+            }
             LiveEvent::Item(FeedItem::Begin(baseline)) => self.begin(at, baseline),
             LiveEvent::Item(item) => {
                 input.has_more = true;
@@ -454,8 +458,8 @@ impl Judge {
                 self.metrics.observe(input.node, origin, &tx, now());
                 if let Some(gtid) = &tx.gtid {
                     input.comes_to(gtid);
-                    input.last = Some(*gtid);
                 }
+                input.last = tx.gtid;
                 input.at = Some(tx.coordinates);
                 self.keeper.moved();
             }
@@ -466,9 +470,8 @@ impl Judge {
                 self.metrics.gap(node);
                 self.verifier.gap(node, &missing, detail, newest, &mut self.reports);
             }
-            Some(FeedItem::Standing { heads, purged }) => {
-                heads.iter().for_each(|head| input.comes_to(head));
-                input.purged = purged;
+            Some(FeedItem::Standing { heads, purged, place }) => {
+                input.stands(&heads, purged, place);
             }
             Some(FeedItem::Begin(_)) | None => {}
         }

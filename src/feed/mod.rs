@@ -21,6 +21,8 @@ pub use files::{BinlogFile, resolve_source};
 pub use heads::{Heads, file_heads};
 pub use standard_input::{STANDARD_INPUT, StandardInput, place_on_standard_input};
 
+use std::sync::Arc;
+
 use crate::model::{Gtid, GtidSet, Transaction};
 
 /// What a feed delivers, in stream order.
@@ -28,13 +30,15 @@ use crate::model::{Gtid, GtidSet, Transaction};
 pub enum FeedItem {
     /// The first thing of every stream: what its server had before it.
     Begin(GtidSet),
-    /// What it takes to go on from here besides the set of GTIDs; only from live servers, after
+    /// What it takes to go on from here besides the set of GTIDs; only from live servers, before
     /// [`FeedItem::Begin`] and after a gap.
     Standing {
         /// MariaDB: the last GTID of each domain.
         heads: Vec<Gtid>,
         /// MySQL: what was purged before the stream was begun.
         purged: GtidSet,
+        /// MySQL without GTIDs: the file and the offset in it.
+        place: Option<(Arc<str>, u64)>,
     },
     /// A whole transaction.
     Transaction(Box<Transaction>),

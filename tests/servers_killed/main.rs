@@ -48,7 +48,6 @@ fn mysql_kills_leave_no_trace() {
 }
 
 #[test]
-#[ignore = "#6: what a killed watch of such servers goes on from is not exact yet"]
 fn kills_without_gtids_leave_no_trace() {
     kill_often(Lab::start(Server::MySql, LabOptions::without_gtids()));
 }

@@ -55,11 +55,10 @@ impl Session<'_> {
             return Ok(Plan { request: request(&file, offset), missing: Some(missing) });
         };
         if purged {
-            delivered.next = None;
+            delivered.go_on_at("", 0);
             let missing =
                 format!("the server purged what came after {file} at {offset} before it was read");
-            let request = Request::File(String::new());
-            return Ok(Plan { request, missing: Some(missing) });
+            return Ok(Plan { request: request("", 0), missing: Some(missing) });
         }
         Ok(request(&file, offset).into())
     }
@@ -91,6 +90,7 @@ impl Session<'_> {
 /// The protocol has four bytes for an offset: past them the file is sent from its head.
 fn request(file: &str, offset: u64) -> Request {
     match u32::try_from(offset) {
+        _ if file.is_empty() => Request::File(String::new()),
         Ok(offset) => Request::At(file.to_owned(), offset),
         Err(_) => Request::File(file.to_owned()),
     }

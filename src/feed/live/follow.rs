@@ -268,6 +268,7 @@ impl Follower {
         if let Some(detail) = plan.missing {
             let missing = GtidSet::default();
             self.deliver(LiveEvent::Item(FeedItem::Gap { missing, detail })).await?;
+            self.deliver_standing().await?;
         }
         Ok(plan.request)
     }
@@ -304,14 +305,16 @@ impl Follower {
 
     async fn begin(&mut self, baseline: GtidSet) -> Result<(), End> {
         self.begun = true;
-        self.deliver(LiveEvent::Item(FeedItem::Begin(baseline))).await?;
-        self.deliver_standing().await
+        self.deliver_standing().await?;
+        self.deliver(LiveEvent::Item(FeedItem::Begin(baseline))).await
     }
 
     async fn deliver_standing(&self) -> Result<(), End> {
         let heads = self.delivered.positions.values().copied().collect();
         let purged = self.delivered.purged.clone();
-        self.deliver(LiveEvent::Item(FeedItem::Standing { heads, purged })).await
+        let has_gtids = self.server.as_ref().is_some_and(ServerFacts::has_gtids);
+        let place = self.delivered.next.clone().filter(|(file, _)| !has_gtids && !file.is_empty());
+        self.deliver(LiveEvent::Item(FeedItem::Standing { heads, purged, place })).await
     }
 
     async fn read(&mut self, stream: &mut BinlogStream) -> Result<std::convert::Infallible, End> {
@@ -438,6 +441,11 @@ impl Follower {
         self.place.enter(file, offset);
         self.reader.enter_file(file);
         self.status.set_position(self.place.file(), offset);
+        if self.delivered.next.as_ref().is_some_and(|(next, _)| next.is_empty()) {
+            // The oldest file that is left.
+            self.delivered.go_on_at(file, offset);
+            self.deliver_standing().await?;
+        }
         Ok(())
     }
 
@@ -479,6 +487,7 @@ impl Follower {
         }
         if !self.begun {
             let baseline = self.delivered.begin_gathered();
+            self.delivered.next = Some((at.file.clone(), at.start));
             self.begin(baseline).await?;
         }
         if !self.delivered.transaction(&transaction) {
@@ -536,6 +545,7 @@ impl Follower {
         };
         if reached && self.headed {
             let baseline = self.delivered.begin_gathered();
+            self.delivered.next = Some((self.place.file().clone(), self.place.offset()));
             self.begin(baseline).await?;
         }
         Ok(())

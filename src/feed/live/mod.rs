@@ -92,8 +92,10 @@ pub struct ResumePoint {
     pub heads: Vec<Gtid>,
     /// MySQL: what was purged before the stream was begun.
     pub purged: GtidSet,
-    /// The last transaction, and where it stands: the log is known again by it.
-    pub last: Option<(Coordinates, Gtid)>,
+    /// Where the last transaction stands, or where the stream begins.
+    pub at: Option<Coordinates>,
+    /// The last transaction: the log is known again by it.
+    pub last: Option<Gtid>,
 }
 
 /// What following a server brings.

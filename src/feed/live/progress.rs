@@ -18,7 +18,8 @@ pub(super) struct Delivered {
     pub(super) positions: BTreeMap<u32, Gtid>,
     /// The last transaction delivered.
     pub(super) mark: Option<Mark>,
-    /// MySQL without GTIDs: file and offset after all that was delivered.
+    /// MySQL without GTIDs: file and offset after all that was delivered; an empty name is the
+    /// oldest file.
     pub(super) next: Option<(Arc<str>, u64)>,
     /// The last transaction delivered has no GTID: what comes after it cannot be asked for by one.
     pub(super) by_coordinates: bool,
@@ -51,10 +52,11 @@ impl Delivered {
             GtidSource::MySql { .. } | GtidSource::Anonymous { .. } => None,
         });
         self.positions = by_domain.collect();
-        let Some((at, gtid)) = &point.last else { return };
-        self.mark = Some(Mark { file: at.file.clone(), start: at.start, gtid: *gtid });
+        let Some(at) = &point.at else { return };
+        let mark = |gtid| Mark { file: at.file.clone(), start: at.start, gtid };
+        self.mark = point.last.map(mark);
         self.next = Some((at.file.clone(), at.end));
-        self.by_coordinates = gtid.source.is_anonymous();
+        self.by_coordinates = point.last.is_some_and(|gtid| gtid.source.is_anonymous());
     }
 
     /// Takes the place at which the stream goes on.
