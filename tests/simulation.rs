@@ -105,21 +105,8 @@ fn run(seed: u64, met: &mut Met) -> Result<(), String> {
 #[test]
 fn the_engine_agrees_with_the_simulated_truth() {
     let mut met = Met::default();
-    if let Some(seed) = sim::environment("TWINLOG_SEED") {
-        let seed = seed.parse().expect("TWINLOG_SEED is a number");
-        if let Err(e) = run(seed, &mut met) {
-            panic!("seed {seed}: {e}");
-        }
-        return;
-    }
-    let (start, budget) = (sim::clock(), sim::seconds(10));
-    let mut seeds = 0;
-    while seeds < 500 || start.elapsed() < budget {
-        if let Err(e) = run(seeds, &mut met) {
-            panic!("TWINLOG_SEED={seeds}: {e}");
-        }
-        seeds += 1;
-    }
+    let ran = sim::run_seeds(500, 10, |seed| run(seed, &mut met));
+    let Some(seeds) = ran else { return };
     println!("{seeds} seeds, {met:?}");
     assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0 && met.violations > 0);
 }
@@ -141,17 +128,8 @@ fn run_anonymous(seed: u64, met: &mut Met) -> Result<(), String> {
 #[test]
 fn without_gtids_nothing_is_missed_and_nothing_certain_is_false() {
     let mut met = Met::default();
-    if let Some(seed) = sim::environment("TWINLOG_SEED") {
-        let seed = seed.parse().expect("TWINLOG_SEED is a number");
-        run_anonymous(seed, &mut met).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        return;
-    }
-    let (start, budget) = (sim::clock(), sim::seconds(5));
-    let mut seeds = 0;
-    while seeds < 500 || start.elapsed() < budget {
-        run_anonymous(seeds, &mut met).unwrap_or_else(|e| panic!("TWINLOG_SEED={seeds}: {e}"));
-        seeds += 1;
-    }
+    let ran = sim::run_seeds(500, 5, |seed| run_anonymous(seed, &mut met));
+    let Some(seeds) = ran else { return };
     println!("{seeds} seeds, {met:?}");
     assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0);
     assert!(met.divergent > 0 && met.divergent_unknown < met.divergent / 4, "{met:?}");
@@ -197,18 +175,10 @@ fn run_bounded(seed: u64) -> Result<bool, String> {
 
 #[test]
 fn with_little_memory_what_is_not_told_is_named() {
-    if let Some(seed) = sim::environment("TWINLOG_SEED") {
-        let seed = seed.parse().expect("TWINLOG_SEED is a number");
-        run_bounded(seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        return;
-    }
-    let (start, budget) = (sim::clock(), sim::seconds(5));
-    let (mut seeds, mut reached) = (0, 0);
-    while seeds < 300 || start.elapsed() < budget {
-        let bound = run_bounded(seeds).unwrap_or_else(|e| panic!("TWINLOG_SEED={seeds}: {e}"));
-        reached += u64::from(bound);
-        seeds += 1;
-    }
+    let mut reached = 0;
+    let ran =
+        sim::run_seeds(300, 5, |seed| run_bounded(seed).map(|bound| reached += u64::from(bound)));
+    let Some(seeds) = ran else { return };
     println!("{seeds} seeds, the bound was reached in {reached}");
     assert!(reached > seeds / 10 && reached < seeds, "{reached} of {seeds}");
 }
@@ -239,17 +209,8 @@ fn run_asked(seed: u64, met: &mut asked::Met) -> Result<(), String> {
 #[test]
 fn without_copies_the_order_is_what_servers_say() {
     let mut met = asked::Met::default();
-    if let Some(seed) = sim::environment("TWINLOG_SEED") {
-        let seed = seed.parse().expect("TWINLOG_SEED is a number");
-        run_asked(seed, &mut met).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        return;
-    }
-    let (start, budget) = (sim::clock(), sim::seconds(5));
-    let mut seeds = 0;
-    while seeds < 500 || start.elapsed() < budget {
-        run_asked(seeds, &mut met).unwrap_or_else(|e| panic!("TWINLOG_SEED={seeds}: {e}"));
-        seeds += 1;
-    }
+    let ran = sim::run_seeds(500, 5, |seed| run_asked(seed, &mut met));
+    let Some(seeds) = ran else { return };
     println!("{seeds} seeds, {met:?}");
     assert!(met.exact > 0 && met.possible > 0 && met.possible_false > 0, "{met:?}");
 }

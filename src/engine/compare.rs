@@ -79,6 +79,12 @@ fn is_unheaded(place: &Place, source: &GtidSource) -> bool {
     source.is_anonymous() && !place.is_shown() && place.after == 0 && place.at > 0
 }
 
+/// Whether a stream does not show what a transaction did there, which counts as what its origin
+/// wrote, in an order that is not known.
+fn is_assumed(place: &Place, source: &GtidSource) -> bool {
+    place.is_hidden() || is_unheaded(place, source)
+}
+
 impl Verifier {
     /// Whether there is anything to compare: two streams, and every one shows copies.
     fn compares(&self) -> bool {
@@ -114,11 +120,9 @@ impl Verifier {
         }
         let touches: Vec<TouchView> =
             self.open.touches_of(id).filter(|touch| touch.unique == 0).collect();
-        let left_out = places.iter().any(|(_, place)| {
-            *place != Place::BASELINE
-                && !place.is_hidden()
-                && !is_unheaded(place, &seen.gtid.source)
-        });
+        let source = &seen.gtid.source;
+        let left_out =
+            places.iter().any(|(_, place)| *place != Place::BASELINE && !is_assumed(place, source));
         let before_start: Vec<NodeIndex> = places.iter().map(|(node, _)| *node).collect();
         for touch in touches {
             let others = self.nodes.indices().filter(|node| *node != seen.origin);
@@ -140,8 +144,7 @@ impl Verifier {
                 self.enter_touch(id, &touch);
             }
         }
-        let is_assumed = |place: &Place| place.is_hidden() || is_unheaded(place, &seen.gtid.source);
-        if places.iter().any(|(_, place)| is_assumed(place)) {
+        if places.iter().any(|(_, place)| is_assumed(place, source)) {
             self.disturb_touches(id);
         }
         self.enter_extra(seen, id);
@@ -155,8 +158,7 @@ impl Verifier {
         for (at, step) in write.steps.iter_mut().enumerate() {
             let open = self.open.get(id);
             let source = &open.gtid.source;
-            let shows_rows =
-                |place: &Place| place.at > 0 && !place.is_hidden() && !is_unheaded(place, source);
+            let shows_rows = |place: &Place| place.at > 0 && !is_assumed(place, source);
             if let Some(place) = open.places[at].filter(|p| !touch.settled && shows_rows(p)) {
                 // What an early copy did to the row is in the entry already, if it did anything.
                 *step = Some(Step {
@@ -189,8 +191,7 @@ impl Verifier {
         let step = |at: usize| {
             let own = at == open.origin.at();
             let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] }?;
-            let unheaded = is_unheaded(&place, &open.gtid.source);
-            let assumed = place.at == 0 || place.is_hidden() || unheaded;
+            let assumed = place.at == 0 || is_assumed(&place, &open.gtid.source);
             let coordinates = open.coordinates(at);
             let skipped = place.is_skipped();
             let change = Some(change).filter(|_| !skipped);
@@ -223,9 +224,7 @@ impl Verifier {
             for touch in touches.iter().filter(|touch| Some(touch.owner) != except) {
                 entry.spelled(touch.spelling);
                 let owner = self.open.get(touch.owner);
-                let unheaded = |(_, place): &(_, Place)| is_unheaded(place, &owner.gtid.source);
-                entry.disturbed |= owner.places.some_hidden();
-                entry.disturbed |= owner.places.known().iter().any(unheaded);
+                entry.disturbed |= owner.places.any(|at| is_assumed(at, &owner.gtid.source));
                 entry.write(self.write_of(touch.owner, touch));
             }
         }

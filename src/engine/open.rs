@@ -115,9 +115,9 @@ impl std::ops::Index<usize> for Places<'_> {
 }
 
 impl Places<'_> {
-    /// Whether some stream shows it, but not all its rows.
-    pub(super) fn some_hidden(&self) -> bool {
-        self.0.iter().any(|elsewhere| elsewhere.place.is_some_and(|place| place.is_hidden()))
+    /// Whether one of those that are known is so.
+    pub(super) fn any(&self, is_so: impl Fn(&Place) -> bool) -> bool {
+        self.0.iter().any(|elsewhere| elsewhere.place.as_ref().is_some_and(&is_so))
     }
 
     /// Those that are known.

@@ -15,9 +15,13 @@ pub(super) const WHOLE_ROW: u8 = u8::MAX;
 /// What a transaction took away from tables without a key: the row's place, and the change. What it
 /// made itself before is not among it.
 pub(super) fn whole_row_changes(tx: &Transaction) -> Vec<(usize, KeyChange)> {
-    let mut made: HashMap<u128, u32> = HashMap::new();
+    let keyless = || tx.rows.iter().enumerate().filter(|(_, row)| row.keys.is_none());
     let mut changes = Vec::new();
-    for (at, row) in tx.rows.iter().enumerate().filter(|(_, row)| row.keys.is_none()) {
+    if keyless().all(|(_, row)| row.operation == Operation::Insert) {
+        return changes;
+    }
+    let mut made: HashMap<u128, u32> = HashMap::new();
+    for (at, row) in keyless() {
         let hash = |state: RowState| match state {
             RowState::Image(image) => Some(whole_row(tx, row.table, image)),
             RowState::Absent | RowState::Partial { .. } => None,

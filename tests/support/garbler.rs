@@ -1,6 +1,7 @@
 //! A TCP proxy that sends a watch nonsense in place of what a master sends.
 #![allow(dead_code, unreachable_pub, reason = "not every test that compiles this uses it")]
 
+use super::proxy::accept;
 use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -63,16 +64,15 @@ impl Garbler {
             sent: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         });
-        let accepting = shared.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if accepting.ended.load(SeqCst) {
-                    return;
-                }
+        let (accepting, ended) = (shared.clone(), shared.clone());
+        accept(
+            listener,
+            move || ended.ended.load(SeqCst),
+            move |client| {
                 let shared = accepting.clone();
                 std::thread::spawn(move || shared.serve(&client));
-            }
-        });
+            },
+        );
         Garbler { address, shared }
     }
 

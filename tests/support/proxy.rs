@@ -45,6 +45,22 @@ struct Shared {
     ended: AtomicBool,
 }
 
+/// Gives everybody who comes to `take`, on a thread of its own, until it has ended.
+pub fn accept(
+    listener: TcpListener,
+    ended: impl Fn() -> bool + Send + 'static,
+    take: impl Fn(TcpStream) + Send + 'static,
+) {
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            if ended() {
+                return;
+            }
+            take(client);
+        }
+    });
+}
+
 impl Proxy {
     /// Listens on loopback and passes on to a port there.
     pub fn start(target: u16) -> Proxy {
@@ -63,15 +79,8 @@ impl Proxy {
             passed: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         });
-        let accepting = shared.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if accepting.ended.load(SeqCst) {
-                    return;
-                }
-                accepting.take(client);
-            }
-        });
+        let (accepting, ended) = (shared.clone(), shared.clone());
+        accept(listener, move || ended.ended.load(SeqCst), move |client| accepting.take(client));
         Ok(Proxy { address, shared })
     }
 

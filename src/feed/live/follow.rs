@@ -220,6 +220,7 @@ impl Follower {
         ensure_followable(&options, &facts)?;
         if let Some(before) = self.server.take_if(|before| *before != facts) {
             self.server = Some(before.clone());
+            session.ensure_said_twice(&facts).await?;
             ensure_same(&options, &before, &facts)?;
             if before.server_uuid != facts.server_uuid {
                 // Its files are others, too.

@@ -83,6 +83,17 @@ impl Session<'_> {
         }
         Ok(facts)
     }
+
+    /// Asks again before a change is believed: beginning anew, or waiting for a server that was
+    /// replaced, costs findings, and answers have no checksum as events have.
+    pub(super) async fn ensure_said_twice(&mut self, facts: &ServerFacts) -> Result<(), Failure> {
+        if self.facts().await? == *facts {
+            return Ok(());
+        }
+        let problem = "two answers to one question: the server's settings differ between them";
+        let hint = "the network, or the server is being changed; it is asked again";
+        Err(Failure::new(self.options, DropReason::Io, problem, hint))
+    }
 }
 
 fn read_facts(variables: BTreeMap<String, Option<String>>) -> ServerFacts {
