@@ -1,6 +1,6 @@
 //! One node's stream, as the judge has it.
 
-use super::{judge::Known, memory::Place};
+use super::{ahead::Ahead, judge::Known, memory::Place};
 use crate::{
     feed::{
         FeedItem,
@@ -9,10 +9,7 @@ use crate::{
     model::{CommitTime, Coordinates, Gtid, GtidSet, GtidSource, NodeIndex, Nodes},
     store::Checkpoint,
 };
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Notify, mpsc};
 
 /// How a stream is read.
@@ -35,7 +32,7 @@ pub(super) struct Input {
     pub(super) reading: Reading,
     /// The number of the plans that it is read with, as far as it was judged.
     pub(super) plans: u64,
-    pub(super) waiting: VecDeque<FeedItem>,
+    pub(super) waiting: Ahead<FeedItem>,
     pub(super) begun: bool,
     /// It begins anew: what had been judged of it before.
     pub(super) anew: Option<GtidSet>,
@@ -85,7 +82,7 @@ impl Input {
             receive,
             reading,
             plans: 0,
-            waiting: VecDeque::new(),
+            waiting: Ahead::default(),
             begun: false,
             anew: None,
             past: GtidSet::default(),

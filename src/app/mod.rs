@@ -1,5 +1,6 @@
 //! The commands, wired from the parts below.
 
+mod ahead;
 mod alive;
 mod anew;
 mod asks;
@@ -26,6 +27,7 @@ pub mod scan_report;
 mod scan_sources;
 pub mod schema;
 mod service;
+mod shown_rows;
 pub mod signals;
 pub mod sources;
 mod survey;

@@ -1,6 +1,7 @@
 //! The one-shot scan over historical binlogs.
 
 use super::{
+    ahead::{Ahead, EarlyCopies, wants_rows},
     judge::{micros, ownership, settings, table_plans, under_way_max},
     scan_sources::{self, StreamSource},
 };
@@ -8,10 +9,9 @@ use crate::{
     config::{Config, SchemaFile},
     engine::{Report, Settings, Verifier},
     feed::{FeedError, FeedItem},
-    model::{CommitTime, Finding, NodeIndex, Nodes, Transaction},
+    model::{CommitTime, Finding, Gtid, NodeIndex, Nodes, Transaction},
 };
 use std::{
-    collections::VecDeque,
     path::PathBuf,
     sync::{
         Arc, RwLock,
@@ -172,6 +172,10 @@ const BATCHES_MAX: usize = 4;
 /// What a batch weighs about, in bytes, before it is sent.
 const BATCH_WEIGHT: usize = 320 << 10;
 
+/// Bytes of binlog that are read ahead of the judge to find the copy of an original that was logged
+/// as statements; past that the original is judged without its rows.
+const AHEAD_MAX: u64 = 64 << 20;
+
 /// What a batch weighs, in bytes, that holds a huge transaction.
 const HEAVY_WEIGHT: usize = 16 << 20;
 
@@ -213,7 +217,9 @@ impl Batch {
 struct Input {
     node: NodeIndex,
     receive: Receiver<Batch>,
-    items: VecDeque<(FeedItem, u64)>,
+    items: Ahead<(FeedItem, u64)>,
+    /// Bytes of binlog that the items come from.
+    bytes: u64,
     error: Option<FeedError>,
     ended: bool,
     newest: CommitTime,
@@ -223,21 +229,41 @@ struct Input {
 impl Input {
     fn new(node: NodeIndex, receive: Receiver<Batch>) -> Self {
         let newest = CommitTime::default();
-        let (items, missing) = (VecDeque::new(), Vec::new());
-        Input { node, receive, items, error: None, ended: false, newest, missing }
+        let (items, missing) = (Ahead::default(), Vec::new());
+        Input { node, receive, items, bytes: 0, error: None, ended: false, newest, missing }
     }
 
     /// Makes sure that the next item is here, if there is one.
     fn fill(&mut self) {
         while self.items.is_empty() && !self.ended {
-            match self.receive.recv() {
-                Ok(batch) => {
-                    self.items.extend(batch.items);
-                    self.error = batch.error.or(self.error.take());
-                }
-                Err(_) => self.ended = true,
-            }
+            self.read_on();
         }
+    }
+
+    fn read_on(&mut self) {
+        match self.receive.recv() {
+            Ok(batch) => {
+                self.bytes += batch.items.iter().map(|(_, bytes)| bytes).sum::<u64>();
+                self.items.extend(batch.items);
+                self.error = batch.error.or(self.error.take());
+            }
+            Err(_) => self.ended = true,
+        }
+    }
+
+    fn pop(&mut self) -> Option<(FeedItem, u64)> {
+        let item = self.items.pop()?;
+        self.bytes -= item.1;
+        Some(item)
+    }
+
+    /// The transaction of this GTID, if this stream shows it within what may be read ahead.
+    fn look_ahead(&mut self, gtid: &Gtid) -> Option<&Transaction> {
+        let comes = |items: &mut Ahead<_>| items.find(gtid).is_none() && !items.has_passed(gtid);
+        while comes(&mut self.items) && !self.ended && self.bytes < AHEAD_MAX {
+            self.read_on();
+        }
+        self.items.find(gtid)
     }
 
     /// When the next transaction is to be judged: by its commit time, and, of one time, originals
@@ -265,27 +291,33 @@ fn judge_all(
     for input in inputs.iter_mut() {
         input.fill();
         let begin = match input.items.front() {
-            Some((FeedItem::Begin(_), _)) => input.items.pop_front(),
+            Some((FeedItem::Begin(_), _)) => input.pop(),
             _ => None,
         };
         let Some((FeedItem::Begin(baseline), _)) = begin else { continue };
         verifier.begin(input.node, baseline);
     }
     let (mut total, nodes) = (0, verifier.nodes().clone());
+    let mut early = EarlyCopies::default();
     loop {
         let times = inputs.iter_mut().enumerate();
         let times = times.filter_map(|(at, input)| Some((input.next_time(&nodes)?, at)));
         let Some((_, at)) = times.min() else { break };
-        let input = &mut inputs[at];
-        let Some((item, bytes)) = input.items.pop_front() else { break };
+        let Some((item, bytes)) = inputs[at].pop() else { break };
         match item {
             FeedItem::Begin(_) | FeedItem::Standing { .. } => {}
-            FeedItem::Transaction(tx) => {
-                input.newest = input.newest.max(tx.committed_at);
-                sink.transaction(input.node, &tx);
-                verifier.observe(input.node, &tx, reports);
+            FeedItem::Transaction(mut tx) => {
+                let (node, origin) = (inputs[at].node, nodes.by_server_id(tx.server_id));
+                sink.transaction(node, &tx);
+                if wants_rows(&tx, node, origin) {
+                    find_rows(&mut tx, inputs, at, &mut early);
+                }
+                inputs[at].newest = inputs[at].newest.max(tx.committed_at);
+                verifier.observe(node, &tx, reports);
+                early.meet(tx, node, origin, verifier);
             }
             FeedItem::Gap { missing, detail } => {
+                let input = &mut inputs[at];
                 input.missing.push(detail.clone());
                 verifier.gap(input.node, &missing, detail, input.newest, reports);
             }
@@ -300,6 +332,20 @@ fn judge_all(
     verifier.finish(reports);
     hand_over(reports, sink);
     total
+}
+
+/// Gives an original that was logged as statements the rows of a copy, where one shows them.
+fn find_rows(tx: &mut Transaction, inputs: &mut [Input], at: usize, early: &mut EarlyCopies) {
+    let Some(gtid) = tx.gtid else { return };
+    let judged = early.take(&gtid);
+    if let Some(copy) = judged.iter().find(|copy| copy.shows_rows()) {
+        return tx.take_rows_of(copy);
+    }
+    let others = inputs.iter_mut().enumerate().filter(|(other, _)| *other != at);
+    let mut copies = others.filter_map(|(_, input)| input.look_ahead(&gtid));
+    if let Some(copy) = copies.find(|copy| copy.shows_rows()) {
+        tx.take_rows_of(copy);
+    }
 }
 
 fn hand_over(reports: &mut Vec<Report>, sink: &mut impl ScanSink) {

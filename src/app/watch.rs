@@ -1,6 +1,7 @@
 //! The daemon: follows live masters and judges what they show.
 
 use super::{
+    ahead::{EarlyCopies, wants_rows},
     alive::Alive,
     asks::Asks,
     board::Board,
@@ -14,6 +15,7 @@ use super::{
     pressure::Pressure,
     reload::{Current, Served},
     service::{self, Service},
+    shown_rows::Awaited,
     signals::{Order, Signals},
     survey::Surveys,
     watch_start::{self, keep_known, live_options},
@@ -29,7 +31,7 @@ use crate::{
     },
     http::{self, Pulse},
     metrics::Metrics,
-    model::{BlindSpotReason, CommitTime, Finding, GtidSet, NodeIndex, Nodes},
+    model::{BlindSpotReason, CommitTime, Finding, GtidSet, NodeIndex, Nodes, Transaction},
     report::Status,
     store::{Checkpoint, Store, StoreError},
 };
@@ -183,6 +185,9 @@ pub(super) struct Judge {
     alive: Alive,
     /// Servers whose logs do not show what they apply.
     pub(super) asks: Asks,
+    /// Copies that were judged before their originals.
+    pub(super) early: EarlyCopies,
+    pub(super) awaited: Awaited,
     surveys: Surveys,
     pub(super) board: Board,
     /// Baselines come from the servers themselves, not from the heads of files.
@@ -218,6 +223,8 @@ impl Judge {
             reports: Vec::new(),
             alive: Alive::new(),
             asks: Asks::default(),
+            early: EarlyCopies::default(),
+            awaited: Awaited::default(),
             surveys: Surveys::default(),
             board: front.board,
             starts_now: config.watch.start == Start::Now,
@@ -307,6 +314,7 @@ impl Judge {
             let in_step = !self.inputs.iter().any(quiet);
             match self.next().filter(|_| all_begun) {
                 Some(at) if self.is_pressed() => self.run_pressed(at, sink).await?,
+                Some(at) if self.awaits_rows(at) => self.receive_ahead().await?,
                 Some(at) if in_step => self.judge_next(at, sink),
                 Some(at) => match tokio::time::timeout(PATIENCE, self.receive()).await {
                     Ok(received) => received?,
@@ -377,6 +385,14 @@ impl Judge {
             Poll::Pending
         })
         .await;
+        self.received(at, event)
+    }
+
+    pub(super) fn received(
+        &mut self,
+        at: usize,
+        event: Option<LiveEvent>,
+    ) -> Result<(), WatchError> {
         let Some(event) = event else {
             let name = &self.nodes[self.inputs[at].node].name;
             return Err(
@@ -425,7 +441,7 @@ impl Judge {
             LiveEvent::Item(FeedItem::Begin(baseline)) => self.begin(at, baseline),
             LiveEvent::Item(item) => {
                 input.has_more = true;
-                input.waiting.push_back(item);
+                input.waiting.push(item);
             }
         }
     }
@@ -444,26 +460,10 @@ impl Judge {
     }
 
     pub(super) fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
-        let input = &mut self.inputs[at];
-        match input.waiting.pop_front() {
-            Some(FeedItem::Transaction(tx)) => {
-                input.newest = input.newest.max(tx.committed_at);
-                if tx.blind_spots.iter().any(|s| s.reason == BlindSpotReason::StaleSchema) {
-                    input.reading.stale.notify_one();
-                }
-                self.verifier.observe(input.node, &tx, &mut self.reports);
-                input.reading.status.flow().judged(tx.weight());
-                let origin = self.nodes.by_server_id(tx.server_id);
-                self.board.shown(input.node, origin, &tx);
-                self.metrics.observe(input.node, origin, &tx, now());
-                if let Some(gtid) = &tx.gtid {
-                    input.comes_to(gtid);
-                }
-                input.last = tx.gtid;
-                input.at = Some(tx.coordinates);
-                self.keeper.moved();
-            }
+        match self.inputs[at].waiting.pop() {
+            Some(FeedItem::Transaction(tx)) => self.judge_transaction(at, tx),
             Some(FeedItem::Gap { missing, detail }) => {
+                let input = &mut self.inputs[at];
                 let (node, newest) = (input.node, input.newest);
                 error!(node = self.nodes[node].name, "not judged: {detail}");
                 input.gtids.extend(&missing);
@@ -471,11 +471,37 @@ impl Judge {
                 self.verifier.gap(node, &missing, detail, newest, &mut self.reports);
             }
             Some(FeedItem::Standing { heads, purged, place }) => {
-                input.stands(&heads, purged, place);
+                self.inputs[at].stands(&heads, purged, place);
             }
             Some(FeedItem::Begin(_)) | None => {}
         }
         self.tell(sink);
+    }
+
+    fn judge_transaction(&mut self, at: usize, mut tx: Box<Transaction>) {
+        let (node, origin) = (self.inputs[at].node, self.nodes.by_server_id(tx.server_id));
+        self.inputs[at].reading.status.flow().judged(tx.weight());
+        self.board.shown(node, origin, &tx);
+        self.metrics.observe(node, origin, &tx, now());
+        if wants_rows(&tx, node, origin) {
+            self.find_rows(&mut tx, at);
+        }
+        let input = &mut self.inputs[at];
+        input.newest = input.newest.max(tx.committed_at);
+        if tx.blind_spots.iter().any(|s| s.reason == BlindSpotReason::StaleSchema) {
+            input.reading.stale.notify_one();
+        }
+        self.verifier.observe(node, &tx, &mut self.reports);
+        if let Some(gtid) = &tx.gtid {
+            input.comes_to(gtid);
+        }
+        input.last = tx.gtid;
+        input.at = Some(tx.coordinates.clone());
+        if let Some(origin) = origin.filter(|origin| *origin != node) {
+            self.awaited.meet(node, origin, &tx);
+        }
+        self.early.meet(tx, node, origin, &self.verifier);
+        self.keeper.moved();
     }
 
     /// Takes what is new on its way to the store and to whoever is told.

@@ -57,6 +57,8 @@ pub(super) struct Common {
     pub(super) shows_all: bool,
     /// It holds statements: `definitions` has an entry of its own for it.
     pub(super) has_statements: bool,
+    /// Its rows are those that a copy shows.
+    pub(super) rows_of_copy: bool,
     /// The file in the origin's stream.
     #[serde(with = "crate::model::shared")]
     pub(super) file: Arc<str>,
@@ -107,10 +109,12 @@ impl Commons {
         let of_tables = || tx.tables.iter().zip(&self.wrote);
         let hash = hash(seen, was_behind, of_tables().map(|(table, wrote)| (&**table, *wrote)));
         let (shows_all, has_statements) = (!tx.hides_rows(), !tx.statements.is_empty());
+        let rows_of_copy = tx.has_rows_of_copy();
+        let shown = (shows_all, has_statements, rows_of_copy);
         let same = |known: &Arc<Common>| {
             (known.source, known.origin, known.server_id, known.was_behind)
                 == (seen.source, seen.origin, tx.server_id, was_behind)
-                && (known.shows_all, known.has_statements) == (shows_all, has_statements)
+                && (known.shows_all, known.has_statements, known.rows_of_copy) == shown
                 && known.file == tx.coordinates.file
                 && known.tables.len() == tx.tables.len()
                 && known.tables.iter().zip(of_tables()).all(|((table, wrote), new)| {
@@ -128,6 +132,7 @@ impl Commons {
             was_behind,
             shows_all,
             has_statements,
+            rows_of_copy,
             file: tx.coordinates.file.clone(),
             tables: of_tables().map(|(table, wrote)| (table.clone(), *wrote)).collect(),
         });

@@ -191,7 +191,8 @@ impl Verifier {
         let step = |at: usize| {
             let own = at == open.origin.at();
             let place = if own { Some(Place::exact(open.ordinal)) } else { open.places[at] }?;
-            let assumed = place.at == 0 || is_assumed(&place, &open.gtid.source);
+            let of_copy = own && open.rows_of_copy;
+            let assumed = of_copy || place.at == 0 || is_assumed(&place, &open.gtid.source);
             let coordinates = open.coordinates(at);
             let skipped = place.is_skipped();
             let change = Some(change).filter(|_| !skipped);

@@ -306,7 +306,7 @@ impl Definitions {
     fn add_statement(&mut self, statement: &Statement, uses: &mut BTreeMap<TableNumber, Did>) {
         match &statement.kind {
             StatementKind::Other => {}
-            StatementKind::Rows(tables) => {
+            StatementKind::Rows(tables) | StatementKind::ShownRows(tables) => {
                 // The one statement that writes rows and makes their table.
                 let is_create = first_of(&statement.text, &WRITING) == "CREATE";
                 for (schema, name) in tables {

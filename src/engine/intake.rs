@@ -10,7 +10,7 @@ use super::{
     tally::TallyKey,
 };
 use crate::model::{
-    BlindSpotReason, Coordinates, Finding, FindingKind, NodeIndex, Severity, Transaction,
+    BlindSpotReason, Coordinates, Finding, FindingKind, Gtid, NodeIndex, Severity, Transaction,
 };
 
 impl Verifier {
@@ -182,6 +182,13 @@ impl Verifier {
                 self.pending.not_before(finding, gtid, node, out);
             }
         }
+    }
+
+    /// Whether a stream has shown a copy whose original was not observed yet, and is to come.
+    pub fn awaits_original(&self, node: NodeIndex, gtid: &Gtid) -> bool {
+        let source = self.sources.known(&gtid.source);
+        let log = source.and_then(|source| self.streams[node.at()].shown.get(&source));
+        log.is_some_and(|log| log.awaits() && log.has_waiting(gtid.sequence))
     }
 
     /// Whether a transaction's original is still to come, in its origin's stream.

@@ -33,7 +33,8 @@ struct Clash {
     found_otherwise: [bool; 2],
     /// Place of the unique key in the table's, from 1; 0 for the primary key.
     unique: u8,
-    /// The keys are spelled differently, and may not be one.
+    /// The keys are spelled differently, and may not be one; or one of the two wrote by statements
+    /// what a copy shows, and its own node may have found other rows.
     may_be_two: bool,
 }
 
@@ -45,6 +46,9 @@ type Untold = BTreeMap<(u32, NodeIndex), (u64, CommitTime, CommitTime)>;
 
 /// Conflicts of one write with one node's writes to the same row that are told one by one.
 const PAIRS_MAX: u8 = 30;
+
+/// Why a conflict is possible where one of the two was logged as statements.
+const OF_COPY: &str = "one was written by a statement, and the row is the one that a copy shows";
 
 /// What the rest of them is called.
 const PAIRS: &str = "pairs of conflicting writes to one row, past the first 30 of a write: \
@@ -128,6 +132,11 @@ impl Verifier {
                     }
                     let [doubt_mine, doubt_theirs] = doubts;
                     let both = [(&touch, &other), (&other, &touch)];
+                    let of_copy = |touch: &TouchView| self.open.get(touch.owner).rows_of_copy;
+                    let may_be_two = touch.spelling != other.spelling
+                        || touch.unique == WHOLE_ROW
+                        || of_copy(&touch)
+                        || of_copy(&other);
                     clashes.entry(other.owner).or_default().push(Clash {
                         key,
                         table,
@@ -139,7 +148,7 @@ impl Verifier {
                         written_over: both.map(|(one, two)| one.is_what_was_found_by(two)),
                         found_otherwise: both.map(|(one, two)| !one.may_pass_before(two)),
                         unique: touch.unique,
-                        may_be_two: touch.spelling != other.spelling || touch.unique == WHOLE_ROW,
+                        may_be_two,
                     });
                 }
             }
@@ -267,6 +276,8 @@ impl Verifier {
             }
             finding.certainty = order.certainty();
             finding.outcome = Some(Outcome::Pending);
+            let of_copy = self.open.get(id).rows_of_copy || self.open.get(other).rows_of_copy;
+            finding.detail = of_copy.then(|| OF_COPY.to_owned());
             finding.more = if at + 1 == told { more } else { 0 };
             let serial = self.add_conflict(finding, 2, order, Some(clash.key.hash), out);
             self.open.add_finding(id, serial);

@@ -47,6 +47,8 @@ pub(super) struct OpenTransaction<'a> {
     pub(super) digest: u64,
     /// Its log shows all that it did as rows.
     pub(super) shows_all: bool,
+    /// Its rows are those that a copy shows: which it wrote on its own node is not certain.
+    pub(super) rows_of_copy: bool,
 }
 
 /// Where a transaction took effect in the other nodes' streams, by node.
@@ -405,6 +407,7 @@ impl OpenTable {
             was_behind: common.was_behind,
             digest: stored.digest,
             shows_all: common.shows_all,
+            rows_of_copy: common.rows_of_copy,
         }
     }
 

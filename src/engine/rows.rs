@@ -10,8 +10,8 @@ use super::{
     whole_rows::whole_row_changes,
 };
 use crate::model::{
-    BlindSpotReason, CommitTime, Finding, FindingKind, Key, NodeIndex, Operation, OwnerRef,
-    RowChange, RowKey, RowState, Severity, StatementKind, Transaction, TransactionRef,
+    BlindSpotReason, Certainty, CommitTime, Finding, FindingKind, Key, NodeIndex, Operation,
+    OwnerRef, RowChange, RowKey, RowState, Severity, StatementKind, Transaction, TransactionRef,
 };
 use hashbrown::HashSet;
 use std::collections::BTreeMap;
@@ -79,9 +79,16 @@ impl Verifier {
     ) {
         let ownership = self.rules[node.at()].ownership();
         for statement in &tx.statements {
-            let StatementKind::Rows(tables) = &statement.kind else { continue };
+            let (StatementKind::Rows(tables) | StatementKind::ShownRows(tables)) = &statement.kind
+            else {
+                continue;
+            };
             for (schema, table) in tables {
                 let name = format!("{schema}.{table}");
+                if tx.has_rows_of_copy() && tx.tables.iter().any(|of| of.full_name() == name) {
+                    // The rows have told it.
+                    continue;
+                }
                 let verdict = ownership.judge_table(ownership.rule_of(&name), node);
                 if let Verdict::Table(owner, severity) = verdict {
                     let about = (FindingKind::TableOwnership, severity, owner);
@@ -129,7 +136,9 @@ impl Verifier {
             .number(if tx.gtid.is_none() { u128::from(tx.coordinates.start) } else { 0 })
             .finish();
         let row_key = row.zip(key).map(|(row, key)| row_key(tx, row, &key));
+        let is_named = kind == FindingKind::TableOwnership && is_named(tx, table);
         violations.findings.push(Finding {
+            certainty: if is_named { Certainty::Exact } else { certainty_of(tx) },
             settled: open.is_none(),
             table: Some(table.to_owned()),
             key: row_key,
@@ -199,7 +208,10 @@ impl Verifier {
         for row in tx.rows.iter().filter(|row| row.keys.is_none()) {
             keyless[row.table as usize] += 1;
         }
+        // What its own node found is not known: as of a row that moves, the states tell nothing.
+        let of_copy = tx.has_rows_of_copy();
         for change in key_changes(tx) {
+            let change = KeyChange { moves: change.moves || of_copy, ..change };
             self.open.touch(id, &change, tx.key_bytes_of(&change.key));
         }
         for change in unique_changes(tx) {
@@ -312,6 +324,7 @@ impl Verifier {
             group: about(IdHasher::new(kind).text(&table)),
             table: Some(table),
             key: Some(row_key(tx, row, key)),
+            certainty: certainty_of(tx),
             last_seen: tx.committed_at.max(copy.committed_at),
             // In the order in which they happened, which is what a handover is about.
             transactions: vec![first, second],
@@ -386,10 +399,21 @@ impl Verifier {
         tx: &Transaction,
         out: &mut Vec<Report>,
     ) {
-        let detail = "rows written by statements in the log as text \
-                      (binlog_format is not ROW): no conflict on them is seen";
         for statement in &tx.statements {
-            let StatementKind::Rows(tables) = &statement.kind else { continue };
+            let (tables, detail) = match &statement.kind {
+                StatementKind::Rows(tables) => (
+                    tables,
+                    "rows written by statements in the log as text (binlog_format is not ROW): no \
+                     conflict on them is seen",
+                ),
+                StatementKind::ShownRows(tables) => (
+                    tables,
+                    "rows written by statements in the log as text (binlog_format is not ROW), \
+                     judged by those that a copy shows: what is found of them is possible, and \
+                     rows that were written on their own side alone are not seen",
+                ),
+                StatementKind::Definition(_) | StatementKind::Other => continue,
+            };
             let mut names: Vec<Option<String>> =
                 tables.iter().map(|(schema, table)| Some(format!("{schema}.{table}"))).collect();
             if names.is_empty() {
@@ -401,6 +425,20 @@ impl Verifier {
             }
         }
     }
+}
+
+/// How certain it is that a transaction wrote its rows on its own node.
+fn certainty_of(tx: &Transaction) -> Certainty {
+    if tx.has_rows_of_copy() { Certainty::Possible } else { Certainty::Exact }
+}
+
+/// Whether a statement says itself that it writes this table.
+fn is_named(tx: &Transaction, full_name: &str) -> bool {
+    let of = |(schema, name): &(String, String)| full_name == format!("{schema}.{name}");
+    tx.statements.iter().any(|statement| match &statement.kind {
+        StatementKind::Rows(tables) | StatementKind::ShownRows(tables) => tables.iter().any(of),
+        StatementKind::Definition(_) | StatementKind::Other => false,
+    })
 }
 
 /// The unique values that a transaction's rows take, as changes of these values' keys: from

@@ -123,6 +123,9 @@ pub enum StatementKind {
     /// Writes rows that the log does not show, to these tables (`schema`, `name`); empty when
     /// they cannot be told.
     Rows(Vec<(String, String)>),
+    /// The same, and the rows that its transaction has are those that a copy of it shows: see
+    /// [`Transaction::take_rows_of`].
+    ShownRows(Vec<(String, String)>),
     /// Makes, changes, empties or drops these tables; empty when they cannot be told.
     Definition(Vec<Definition>),
     /// Changes no row and no table: GRANT, FLUSH, ANALYZE, views, triggers.
@@ -134,7 +137,7 @@ impl StatementKind {
     pub fn changes_no_rows(&self) -> bool {
         let creates = |definition: &Definition| definition.effect == DefinitionEffect::Creates;
         match self {
-            StatementKind::Rows(_) => false,
+            StatementKind::Rows(_) | StatementKind::ShownRows(_) => false,
             StatementKind::Definition(tables) => !tables.is_empty() && tables.iter().all(creates),
             StatementKind::Other => true,
         }
@@ -344,9 +347,44 @@ impl Transaction {
 
     /// Whether it may write rows that it does not show.
     pub fn hides_rows(&self) -> bool {
-        let writes = |statement: &Statement| matches!(statement.kind, StatementKind::Rows(_));
+        let writes = |statement: &Statement| {
+            matches!(statement.kind, StatementKind::Rows(_) | StatementKind::ShownRows(_))
+        };
         let hides = self.blind_spots.iter().any(|spot| spot.reason.hides_rows());
         hides || self.statements.iter().any(writes)
+    }
+
+    /// Whether its rows were written by statements, so that only copies may show them.
+    pub fn wants_rows(&self) -> bool {
+        let writes = |statement: &Statement| matches!(statement.kind, StatementKind::Rows(_));
+        self.xa.is_none() && self.gtid.is_some() && self.statements.iter().any(writes)
+    }
+
+    /// Whether its rows can stand for those of an original that [wants rows][Self::wants_rows].
+    pub fn shows_rows(&self) -> bool {
+        self.xa.is_none() && !self.rows.is_empty() && !self.hides_rows()
+    }
+
+    /// Takes the rows of a copy, which a node with `binlog_format=ROW` logs of a statement that it
+    /// applies (measured, MariaDB 10.11 and MySQL 9.7), in place of its own. They are what the
+    /// statement wrote on the copy's node; on its own node it may have found others.
+    pub fn take_rows_of(&mut self, copy: &Transaction) {
+        for statement in &mut self.statements {
+            if let StatementKind::Rows(tables) = &mut statement.kind {
+                statement.kind = StatementKind::ShownRows(std::mem::take(tables));
+            }
+        }
+        self.tables.clone_from(&copy.tables);
+        self.key_bytes.clone_from(&copy.key_bytes);
+        self.rule_values.clone_from(&copy.rule_values);
+        self.unique_takes.clone_from(&copy.unique_takes);
+        self.rows.clone_from(&copy.rows);
+    }
+
+    /// Whether its rows are those that a copy shows.
+    pub fn has_rows_of_copy(&self) -> bool {
+        let shown = |statement: &Statement| matches!(statement.kind, StatementKind::ShownRows(_));
+        self.statements.iter().any(shown)
     }
 
     /// True when it changes nothing that the log shows: MySQL logs such copies.

@@ -49,7 +49,10 @@ fn conflict(finding: &Finding, nodes: &Nodes) -> String {
             "neither had seen the other's write, unless there were two such rows: the table has \
              no key"
         }
-        Certainty::Possible => "the logs do not show whether one had seen the other's write",
+        Certainty::Possible => match &finding.detail {
+            Some(detail) if finding.outcome != Some(Outcome::Stopped) => detail,
+            _ => "the logs do not show whether one had seen the other's write",
+        },
     };
     let stopped = match (finding.outcome, &finding.detail) {
         (Some(Outcome::Stopped), Some(detail)) => format!("; replication has stopped: {detail}"),
@@ -168,7 +171,8 @@ fn table_ownership(finding: &Finding, nodes: &Nodes) -> String {
         }
         _ => "but no ownership rule lists the table".to_owned(),
     };
-    format!("{}: {} {did} it, {owners}{}", row(finding), origin(transaction, nodes), rule(finding))
+    let (who, rule, doubt) = (origin(transaction, nodes), rule(finding), of_copy(finding));
+    format!("{}: {who} {did} it, {owners}{rule}{doubt}", row(finding))
 }
 
 fn row_ownership(finding: &Finding, nodes: &Nodes) -> String {
@@ -181,11 +185,22 @@ fn row_ownership(finding: &Finding, nodes: &Nodes) -> String {
     };
     let who = origin(transaction, nodes);
     format!(
-        "{}: {who} {} it, but {moved}: it is {owners}'s{}",
+        "{}: {who} {} it, but {moved}: it is {owners}'s{}{}",
         row(finding),
         past(transaction),
-        rule(finding)
+        rule(finding),
+        of_copy(finding)
     )
+}
+
+/// What makes a write of one node alone possible, and not certain.
+fn of_copy(finding: &Finding) -> &'static str {
+    match finding.certainty {
+        Certainty::Exact => "",
+        Certainty::Possible => {
+            "; it was written by a statement, and the row is the one that a copy shows"
+        }
+    }
 }
 
 fn blind_spot(finding: &Finding, nodes: &Nodes) -> String {
