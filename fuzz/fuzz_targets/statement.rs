@@ -1,4 +1,6 @@
 //! See `twinlog_fuzz::targets`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| twinlog_fuzz::run("statement", data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    twinlog_fuzz::run("statement", data);
+});
