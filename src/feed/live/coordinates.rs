@@ -60,6 +60,8 @@ impl Session<'_> {
                 format!("the server purged what came after {file} at {offset} before it was read");
             return Ok(Plan { request: request("", 0), missing: Some(missing) });
         }
+        // From the last transaction on: what stands there now tells whether the log is the same.
+        let offset = delivered.anonymous_mark(&file).map_or(offset, |mark| mark.start.min(offset));
         Ok(request(&file, offset).into())
     }
 

@@ -4,7 +4,7 @@ use super::{
     LiveEvent, LiveOptions, LiveStart, ServerFacts, StreamStatus,
     backoff::Backoff,
     connect::{Peer, Session},
-    failure::{DropReason, Failure, Stage},
+    failure::{BEHIND_HINT, DropReason, Failure, Stage},
     history::History,
     packet::{Arrival, Maps, Place, domain_heads, whole_event},
     plans::LivePlans,
@@ -490,6 +490,10 @@ impl Follower {
             let baseline = self.delivered.begin_gathered();
             self.delivered.next = Some((at.file.clone(), at.start));
             self.begin(baseline).await?;
+        }
+        if let Some(problem) = self.delivered.contradiction(&transaction) {
+            let reason = DropReason::Reset;
+            return Err(Failure::new(&self.options, reason, problem, BEHIND_HINT).into());
         }
         if !self.delivered.transaction(&transaction) {
             return Ok(());

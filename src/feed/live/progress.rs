@@ -130,6 +130,20 @@ impl Delivered {
         }
     }
 
+    /// The last transaction delivered, if it has no GTID and is in this file.
+    pub(super) fn anonymous_mark(&self, file: &str) -> Option<&Mark> {
+        self.mark.as_ref().filter(|mark| mark.gtid.source.is_anonymous() && *mark.file == *file)
+    }
+
+    /// What a transaction says against the one that was read at the same place before.
+    pub(super) fn contradiction(&self, transaction: &Transaction) -> Option<String> {
+        let at = &transaction.coordinates;
+        let mark = self.anonymous_mark(&at.file)?;
+        let is_other = at.start == mark.start && transaction.gtid != Some(mark.gtid);
+        let (file, start, gtid) = (&mark.file, mark.start, mark.gtid);
+        is_other.then(|| format!("the server had {gtid} in {file} at {start}, and now has not"))
+    }
+
     /// Takes a transaction; false when it was delivered before.
     pub(super) fn transaction(&mut self, transaction: &Transaction) -> bool {
         let at = &transaction.coordinates;
@@ -177,6 +191,7 @@ pub(super) fn is_before(start: &LiveStart, file: &str, offset: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{CommitTime, Coordinates};
 
     #[test]
     fn what_was_purged_is_missing_once() {
@@ -188,6 +203,34 @@ mod tests {
         assert_eq!(delivered.purge(&purged, None), set(&format!("{uuid}:11-20")));
         assert!(delivered.purge(&purged, None).is_empty());
         assert_eq!(delivered.set, Some(purged));
+    }
+
+    #[test]
+    fn without_gtids_another_transaction_at_the_place_of_the_last_is_another_log() {
+        let transaction = |sequence, start| Transaction {
+            gtid: Some(Gtid { source: GtidSource::Anonymous { server_id: 1 }, sequence }),
+            server_id: 1,
+            coordinates: Coordinates { file: "a.1".into(), start, end: start + 100 },
+            committed_at: CommitTime::default(),
+            logged_at: None,
+            tables: Vec::new(),
+            rows: Vec::new(),
+            key_bytes: Vec::new(),
+            rule_values: Vec::new(),
+            unique_takes: Vec::new(),
+            statements: Vec::new(),
+            blind_spots: Vec::new(),
+            xa: None,
+        };
+        let mut delivered = Delivered::default();
+        for (sequence, start) in [(1, 4), (2, 104)] {
+            let new = transaction(sequence, start);
+            assert!(delivered.contradiction(&new).is_none() && delivered.transaction(&new));
+        }
+        let again = transaction(2, 104);
+        assert!(delivered.contradiction(&again).is_none() && !delivered.transaction(&again));
+        let said = delivered.contradiction(&transaction(9, 104)).unwrap();
+        assert_eq!(said, "the server had anonymous-1-2 in a.1 at 104, and now has not");
     }
 
     #[test]
