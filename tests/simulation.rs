@@ -105,7 +105,7 @@ fn run(seed: u64, met: &mut Met) -> Result<(), String> {
 #[test]
 fn the_engine_agrees_with_the_simulated_truth() {
     let mut met = Met::default();
-    let ran = sim::run_seeds(500, 10, |seed| run(seed, &mut met));
+    let ran = sim::run_seeds(2_000, |seed| run(seed, &mut met));
     let Some(seeds) = ran else { return };
     println!("{seeds} seeds, {met:?}");
     assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0 && met.violations > 0);
@@ -128,7 +128,7 @@ fn run_anonymous(seed: u64, met: &mut Met) -> Result<(), String> {
 #[test]
 fn without_gtids_nothing_is_missed_and_nothing_certain_is_false() {
     let mut met = Met::default();
-    let ran = sim::run_seeds(500, 5, |seed| run_anonymous(seed, &mut met));
+    let ran = sim::run_seeds(1_000, |seed| run_anonymous(seed, &mut met));
     let Some(seeds) = ran else { return };
     println!("{seeds} seeds, {met:?}");
     assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0);
@@ -177,7 +177,7 @@ fn run_bounded(seed: u64) -> Result<bool, String> {
 fn with_little_memory_what_is_not_told_is_named() {
     let mut reached = 0;
     let ran =
-        sim::run_seeds(300, 5, |seed| run_bounded(seed).map(|bound| reached += u64::from(bound)));
+        sim::run_seeds(1_000, |seed| run_bounded(seed).map(|bound| reached += u64::from(bound)));
     let Some(seeds) = ran else { return };
     println!("{seeds} seeds, the bound was reached in {reached}");
     assert!(reached > seeds / 10 && reached < seeds, "{reached} of {seeds}");
@@ -209,7 +209,7 @@ fn run_asked(seed: u64, met: &mut asked::Met) -> Result<(), String> {
 #[test]
 fn without_copies_the_order_is_what_servers_say() {
     let mut met = asked::Met::default();
-    let ran = sim::run_seeds(500, 5, |seed| run_asked(seed, &mut met));
+    let ran = sim::run_seeds(2_000, |seed| run_asked(seed, &mut met));
     let Some(seeds) = ran else { return };
     println!("{seeds} seeds, {met:?}");
     assert!(met.exact > 0 && met.possible > 0 && met.possible_false > 0, "{met:?}");
