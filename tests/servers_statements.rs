@@ -101,7 +101,8 @@ fn write(lab: &Lab) {
         DELETE FROM shop.t WHERE id = 4;
         UPDATE shop.u SET mail = 'new' WHERE id = 1;
         UPDATE shop.of_b SET v = 7 WHERE id = 1;
-        UPDATE shop.parted SET v = 1 WHERE v = 0",
+        UPDATE shop.parted SET v = 1 WHERE v = 0;
+        UPDATE shop.u JOIN shop.of_b USING (id) SET u.v = 9 WHERE u.id = 1",
     );
     lab.sql(
         "b",
@@ -154,19 +155,27 @@ fn copies_show_what_statements_wrote(server: Server) {
 
 #[test]
 fn mariadb_conflicts_with_statements_are_possible() {
-    conflicts_with_statements_are_possible(Server::MariaDb);
+    conflicts_with_statements_are_possible(&Lab::pair(Server::MariaDb));
+}
+
+/// b's clock is an hour ahead: where a's log has b's transaction before its own, what b shows of
+/// its own comes to the judge first.
+#[test]
+fn mariadb_conflicts_with_statements_are_possible_whatever_the_clocks_say() {
+    let lab = Lab::start(Server::MariaDb, LabOptions { clocks: true, ..LabOptions::default() });
+    std::fs::write(lab.dir().join("b/clock"), "+1h").unwrap();
+    conflicts_with_statements_are_possible(&lab);
 }
 
 #[test]
 fn mysql_conflicts_with_statements_are_possible() {
-    conflicts_with_statements_are_possible(Server::MySql);
+    conflicts_with_statements_are_possible(&Lab::pair(Server::MySql));
 }
 
-fn conflicts_with_statements_are_possible(server: Server) {
-    let lab = Lab::pair(server);
-    let watcher = Watcher::start(&lab, CONFIG);
+fn conflicts_with_statements_are_possible(lab: &Lab) {
+    let watcher = Watcher::start(lab, CONFIG);
     lab.idempotent();
-    set_up(&lab);
+    set_up(lab);
     lab.stop_replication();
     let statements = "UPDATE shop.t SET v = v + 1 WHERE id IN (1, 2); DELETE FROM shop.t WHERE \
                       id = 3; UPDATE shop.u SET mail = 'new' WHERE id = 1";
@@ -178,7 +187,7 @@ fn conflicts_with_statements_are_possible(server: Server) {
     );
     lab.start_replication();
     lab.settle();
-    let found = scan(&lab);
+    let found = scan(lab);
     let told_now = told(&found);
     let expected = [
         "blind_spot shop.t  statement_format",
@@ -214,5 +223,39 @@ fn where_copies_are_statements_too_nothing_is_seen_and_that_is_said() {
     watcher.wait_until_same(|watched| {
         let watched = told(watched);
         (watched != told_now).then(|| format!("{watched:?}"))
+    });
+}
+
+/// A server whose log is another one, while the copy of what it logged last is waited for: that is
+/// judged first, by what its statement says, and then judging begins anew.
+#[test]
+fn what_comes_while_a_copy_is_waited_for_waits_in_turn() {
+    let mut lab = Lab::pair(Server::MariaDb);
+    let mut watcher = Watcher::start(&lab, CONFIG);
+    set_up(&lab);
+    lab.stop_replication();
+    watcher.wait_for("it follows", |watcher| {
+        let copies = "twinlog_transactions_total{origin=\"b\",stream=\"a\"}";
+        watcher.metric(copies).is_some_and(|copies| copies >= 2.0)
+    });
+    lab.sql("a", "SET binlog_format = STATEMENT; UPDATE shop.of_b SET v = 1 WHERE id = 1");
+    let end = lab.sql("a", "SHOW MASTER STATUS");
+    let end: f64 = end.split('\t').nth(1).unwrap().parse().unwrap();
+    watcher.wait_for("it has read that", |watcher| {
+        watcher.metric("twinlog_stream_offset_bytes{stream=\"a\"}") == Some(end)
+    });
+    lab.sql("a", "RESET MASTER");
+    lab.stop();
+    lab.restart();
+    watcher.wait_until(|watched| {
+        // Begun anew it begins with what is logged from then on.
+        lab.sql("a", "INSERT INTO shop.of_b SELECT MAX(id) + 1, 0 FROM shop.of_b");
+        let (told, before) = (told(watched), "table_ownership shop.of_b  exact");
+        let after = |told: &String| {
+            let id = told.strip_prefix("table_ownership shop.of_b ");
+            id.and_then(|id| id.strip_suffix(" exact")).is_some_and(|id| !id.is_empty())
+        };
+        let both = told.contains(before) && told.iter().any(after);
+        (!both).then(|| format!("{told:?}"))
     });
 }

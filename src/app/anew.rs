@@ -2,6 +2,7 @@
 //! place, or a log that is not the one that was read.
 
 use super::{
+    ahead::Ahead,
     survey,
     watch::{Judge, WAITING_MAX, now},
 };
@@ -90,6 +91,8 @@ impl Judge {
             follow(options, send, status).await;
         });
         (input.begun, input.connected, input.idle) = (false, false, false);
+        // What was read ahead is of the old log.
+        (input.waiting, input.breaks) = (Ahead::default(), 0);
         let judged = std::mem::take(&mut input.gtids);
         (input.heads, input.purged) = (BTreeMap::new(), GtidSet::default());
         // The new log does not have it.

@@ -1,12 +1,16 @@
 //! One node's stream, as the judge has it.
 
-use super::{ahead::Ahead, judge::Known, memory::Place};
+use super::{
+    ahead::{Ahead, Delivered},
+    judge::Known,
+    memory::Place,
+};
 use crate::{
     feed::{
         FeedItem,
         live::{LiveEvent, LiveOptions, PlansSender, StreamStatus},
     },
-    model::{CommitTime, Coordinates, Gtid, GtidSet, GtidSource, NodeIndex, Nodes},
+    model::{CommitTime, Coordinates, Gtid, GtidSet, GtidSource, NodeIndex, Nodes, Transaction},
     store::Checkpoint,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -32,7 +36,10 @@ pub(super) struct Input {
     pub(super) reading: Reading,
     /// The number of the plans that it is read with, as far as it was judged.
     pub(super) plans: u64,
-    pub(super) waiting: Ahead<FeedItem>,
+    /// What came and was not come to: first an item to judge, if anything.
+    pub(super) waiting: Ahead<LiveEvent>,
+    /// How many of what waits say that the connection has ended.
+    pub(super) breaks: usize,
     pub(super) begun: bool,
     /// It begins anew: what had been judged of it before.
     pub(super) anew: Option<GtidSet>,
@@ -61,12 +68,17 @@ pub(super) struct Input {
 impl Input {
     /// As in a scan: by commit time, and originals before copies.
     pub(super) fn next_time(&self, nodes: &Nodes) -> Option<(CommitTime, bool)> {
-        self.waiting.front().map(|item| match item {
+        self.waiting.front().and_then(Delivered::item).map(|item| match item {
             FeedItem::Transaction(tx) => {
                 (tx.committed_at, nodes.by_server_id(tx.server_id) != Some(self.node))
             }
             _ => (CommitTime { micros: i64::MIN, whole_seconds: false }, false),
         })
+    }
+
+    /// The next thing to judge, if it is a transaction.
+    pub(super) fn next_transaction(&self) -> Option<&Transaction> {
+        self.waiting.front().and_then(Delivered::transaction)
     }
 
     /// A stream that has not begun, or goes on from a place.
@@ -83,6 +95,7 @@ impl Input {
             reading,
             plans: 0,
             waiting: Ahead::default(),
+            breaks: 0,
             begun: false,
             anew: None,
             past: GtidSet::default(),

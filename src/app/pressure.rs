@@ -1,7 +1,8 @@
 //! What a watch does when it holds nearly as much as it may: the stream that is ahead is not read
 //! on, as long as there is another to wait for.
 //!
-//! No finding depends on it: streams may be read in any turn. What is held is originals that
+//! No finding depends on it, but for originals that were logged as statements, whose copies are not
+//! waited for then: streams may be read in any turn. What is held is originals that
 //! other streams have not shown, and copies whose originals have not been read; both go when the
 //! stream that is behind is read. So near the bound only that one is, and the others' servers wait.
 //!
@@ -17,7 +18,7 @@ use super::{
     judge::under_way_max,
     watch::{Judge, WatchError, WatchSink, now},
 };
-use crate::{engine::Share, feed::FeedItem, report::Memory};
+use crate::{engine::Share, report::Memory};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -105,11 +106,9 @@ impl Judge {
     /// Whether what is held is near a bound.
     pub(super) fn is_pressed(&mut self) -> bool {
         self.weigh();
-        let crowds = |input: &Input| match input.waiting.front() {
-            Some(FeedItem::Transaction(tx)) => {
-                self.verifier.would_crowd(input.node, tx, PRESSED_PAST)
-            }
-            _ => false,
+        let crowds = |input: &Input| {
+            let next = input.next_transaction();
+            next.is_some_and(|tx| self.verifier.would_crowd(input.node, tx, PRESSED_PAST))
         };
         let is_crowded = self.inputs.iter().any(crowds);
         self.pressure.press(&self.verifier.shares(), is_crowded)
@@ -152,10 +151,10 @@ impl Judge {
 
     /// Of the streams whose next transaction makes nothing come, the one where it is the oldest.
     fn next_that_frees(&self) -> Option<usize> {
-        let frees = |input: &&(usize, &Input)| match input.1.waiting.front() {
-            Some(FeedItem::Transaction(tx)) => !self.verifier.would_grow(input.1.node, tx),
-            Some(_) => true,
-            None => false,
+        let frees = |input: &&(usize, &Input)| {
+            let next = input.1.next_transaction();
+            !input.1.waiting.is_empty()
+                && next.is_none_or(|tx| !self.verifier.would_grow(input.1.node, tx))
         };
         let inputs = self.inputs.iter().enumerate().collect::<Vec<_>>();
         let frees = inputs.iter().filter(frees);

@@ -106,6 +106,11 @@ impl Judge {
         Ok(changes)
     }
 
+    /// Whether some stream has not come to the rules of the last reload.
+    pub(super) fn rules_differ(&self) -> bool {
+        self.current.rules.len() > 1
+    }
+
     /// What comes of a stream from here on was read with these plans.
     pub(super) fn come_to_plans(&mut self, at: usize, number: u64) {
         let input = &mut self.inputs[at];

@@ -1,7 +1,7 @@
 //! The one-shot scan over historical binlogs.
 
 use super::{
-    ahead::{Ahead, EarlyCopies, wants_rows},
+    ahead::{Ahead, Delivered as _, wants_rows},
     judge::{micros, ownership, settings, table_plans, under_way_max},
     scan_sources::{self, StreamSource},
 };
@@ -172,9 +172,12 @@ const BATCHES_MAX: usize = 4;
 /// What a batch weighs about, in bytes, before it is sent.
 const BATCH_WEIGHT: usize = 320 << 10;
 
-/// Bytes of binlog that are read ahead of the judge to find the copy of an original that was logged
+/// What may be read ahead of the judge, in bytes, to find the copy of an original that was logged
 /// as statements; past that the original is judged without its rows.
-const AHEAD_MAX: u64 = 64 << 20;
+const AHEAD_MAX: usize = 64 << 20;
+
+/// What an item weighs, in bytes, that is no transaction.
+const ITEM_WEIGHT: usize = 100;
 
 /// What a batch weighs, in bytes, that holds a huge transaction.
 const HEAVY_WEIGHT: usize = 16 << 20;
@@ -190,11 +193,9 @@ struct Batch {
 impl Batch {
     /// Adds an item; false when the judge has gone.
     fn add(&mut self, item: FeedItem, bytes: u64, send: &SyncSender<Batch>) -> bool {
-        self.weight += match &item {
-            FeedItem::Transaction(tx) => tx.weight(),
-            _ => 100,
-        };
-        self.items.push((item, bytes));
+        let item = (item, bytes);
+        self.weight += weight(&item);
+        self.items.push(item);
         self.weight < BATCH_WEIGHT || self.send(send)
     }
 
@@ -218,8 +219,8 @@ struct Input {
     node: NodeIndex,
     receive: Receiver<Batch>,
     items: Ahead<(FeedItem, u64)>,
-    /// Bytes of binlog that the items come from.
-    bytes: u64,
+    /// What the items weigh, in bytes.
+    weight: usize,
     error: Option<FeedError>,
     ended: bool,
     newest: CommitTime,
@@ -230,7 +231,7 @@ impl Input {
     fn new(node: NodeIndex, receive: Receiver<Batch>) -> Self {
         let newest = CommitTime::default();
         let (items, missing) = (Ahead::default(), Vec::new());
-        Input { node, receive, items, bytes: 0, error: None, ended: false, newest, missing }
+        Input { node, receive, items, weight: 0, error: None, ended: false, newest, missing }
     }
 
     /// Makes sure that the next item is here, if there is one.
@@ -243,7 +244,7 @@ impl Input {
     fn read_on(&mut self) {
         match self.receive.recv() {
             Ok(batch) => {
-                self.bytes += batch.items.iter().map(|(_, bytes)| bytes).sum::<u64>();
+                self.weight += batch.items.iter().map(weight).sum::<usize>();
                 self.items.extend(batch.items);
                 self.error = batch.error.or(self.error.take());
             }
@@ -253,17 +254,20 @@ impl Input {
 
     fn pop(&mut self) -> Option<(FeedItem, u64)> {
         let item = self.items.pop()?;
-        self.bytes -= item.1;
+        self.weight -= weight(&item);
         Some(item)
     }
 
-    /// The transaction of this GTID, if this stream shows it within what may be read ahead.
-    fn look_ahead(&mut self, gtid: &Gtid) -> Option<&Transaction> {
-        let comes = |items: &mut Ahead<_>| items.find(gtid).is_none() && !items.has_passed(gtid);
-        while comes(&mut self.items) && !self.ended && self.bytes < AHEAD_MAX {
+    /// Reads on until the transaction of this GTID is here, if the stream shows it within what may
+    /// be read ahead.
+    fn look_ahead(&mut self, gtid: &Gtid) {
+        self.items.note();
+        while self.items.get(gtid).is_none()
+            && !(self.items.has_passed(gtid) || self.ended || self.weight >= AHEAD_MAX)
+        {
             self.read_on();
+            self.items.note();
         }
-        self.items.find(gtid)
     }
 
     /// When the next transaction is to be judged: by its commit time, and, of one time, originals
@@ -298,7 +302,6 @@ fn judge_all(
         verifier.begin(input.node, baseline);
     }
     let (mut total, nodes) = (0, verifier.nodes().clone());
-    let mut early = EarlyCopies::default();
     loop {
         let times = inputs.iter_mut().enumerate();
         let times = times.filter_map(|(at, input)| Some((input.next_time(&nodes)?, at)));
@@ -310,11 +313,10 @@ fn judge_all(
                 let (node, origin) = (inputs[at].node, nodes.by_server_id(tx.server_id));
                 sink.transaction(node, &tx);
                 if wants_rows(&tx, node, origin) {
-                    find_rows(&mut tx, inputs, at, &mut early);
+                    find_rows(&mut tx, inputs, at, verifier);
                 }
                 inputs[at].newest = inputs[at].newest.max(tx.committed_at);
                 verifier.observe(node, &tx, reports);
-                early.meet(tx, node, origin, verifier);
             }
             FeedItem::Gap { missing, detail } => {
                 let input = &mut inputs[at];
@@ -334,16 +336,21 @@ fn judge_all(
     total
 }
 
-/// Gives an original that was logged as statements the rows of a copy, where one shows them.
-fn find_rows(tx: &mut Transaction, inputs: &mut [Input], at: usize, early: &mut EarlyCopies) {
+/// What an item weighs, in bytes.
+fn weight(item: &(FeedItem, u64)) -> usize {
+    item.transaction().map_or(ITEM_WEIGHT, Transaction::weight)
+}
+
+/// Gives an original that was logged as statements the rows of a copy, where one shows them: that
+/// of the first node, so that nothing depends on which is read first.
+fn find_rows(tx: &mut Transaction, inputs: &mut [Input], at: usize, verifier: &Verifier) {
     let Some(gtid) = tx.gtid else { return };
-    let judged = early.take(&gtid);
-    if let Some(copy) = judged.iter().find(|copy| copy.shows_rows()) {
-        return tx.take_rows_of(copy);
-    }
     let others = inputs.iter_mut().enumerate().filter(|(other, _)| *other != at);
-    let mut copies = others.filter_map(|(_, input)| input.look_ahead(&gtid));
-    if let Some(copy) = copies.find(|copy| copy.shows_rows()) {
+    others.for_each(|(_, input)| input.look_ahead(&gtid));
+    let ahead = inputs.iter().filter_map(|input| Some((input.node, input.items.get(&gtid)?)));
+    let ahead = ahead.filter(|(node, copy)| *node != inputs[at].node && copy.shows_rows());
+    let copies = ahead.chain(verifier.rows_of_copy(&gtid));
+    if let Some((_, copy)) = copies.min_by_key(|(node, _)| *node) {
         tx.take_rows_of(copy);
     }
 }

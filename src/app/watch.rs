@@ -1,7 +1,7 @@
 //! The daemon: follows live masters and judges what they show.
 
 use super::{
-    ahead::{EarlyCopies, wants_rows},
+    ahead::{Delivered as _, wants_rows},
     alive::Alive,
     asks::Asks,
     board::Board,
@@ -81,7 +81,7 @@ pub enum WatchError {
 /// Transactions of one stream that may wait for the judge.
 pub(super) const WAITING_MAX: usize = 64;
 /// How long the judge waits for a stream that says nothing, before it goes on with the others.
-/// No finding depends on it: it only keeps the streams in step, and so what is held small.
+/// No finding depends on it: it keeps the streams in step, and so what is held small.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long the judge waits at most where nothing comes and nothing is due: who asks whether it is
 /// alive gets an answer by that.
@@ -185,8 +185,6 @@ pub(super) struct Judge {
     alive: Alive,
     /// Servers whose logs do not show what they apply.
     pub(super) asks: Asks,
-    /// Copies that were judged before their originals.
-    pub(super) early: EarlyCopies,
     pub(super) awaited: Awaited,
     surveys: Surveys,
     pub(super) board: Board,
@@ -223,7 +221,6 @@ impl Judge {
             reports: Vec::new(),
             alive: Alive::new(),
             asks: Asks::default(),
-            early: EarlyCopies::default(),
             awaited: Awaited::default(),
             surveys: Surveys::default(),
             board: front.board,
@@ -314,7 +311,10 @@ impl Judge {
             let in_step = !self.inputs.iter().any(quiet);
             match self.next().filter(|_| all_begun) {
                 Some(at) if self.is_pressed() => self.run_pressed(at, sink).await?,
-                Some(at) if self.awaits_rows(at) => self.receive_ahead().await?,
+                Some(at) if self.awaits_rows(at) => {
+                    self.tell(sink);
+                    self.receive_ahead(at).await?;
+                }
                 Some(at) if in_step => self.judge_next(at, sink),
                 Some(at) => match tokio::time::timeout(PATIENCE, self.receive()).await {
                     Ok(received) => received?,
@@ -399,11 +399,27 @@ impl Judge {
                 anyhow::anyhow!("node {name}: its stream has ended; please report this").into()
             );
         };
-        self.take(at, event);
+        // What came before it may wait.
+        let input = &mut self.inputs[at];
+        if input.waiting.is_empty() {
+            self.come_to(at, event);
+        } else {
+            input.breaks += usize::from(is_break(&event));
+            input.waiting.push(event);
+        }
         Ok(())
     }
 
-    fn take(&mut self, at: usize, event: LiveEvent) {
+    /// Takes what is no item to judge, up to the next that is.
+    fn come_to_next(&mut self, at: usize) {
+        let is_item = |event: &LiveEvent| event.item().is_some();
+        while let Some(event) = self.inputs[at].waiting.pop_unless(is_item) {
+            self.inputs[at].breaks -= usize::from(is_break(&event));
+            self.come_to(at, event);
+        }
+    }
+
+    fn come_to(&mut self, at: usize, event: LiveEvent) {
         let input = &mut self.inputs[at];
         let name = self.nodes[input.node].name.as_str();
         match event {
@@ -441,7 +457,7 @@ impl Judge {
             LiveEvent::Item(FeedItem::Begin(baseline)) => self.begin(at, baseline),
             LiveEvent::Item(item) => {
                 input.has_more = true;
-                input.waiting.push(item);
+                input.waiting.push(LiveEvent::Item(item));
             }
         }
     }
@@ -460,7 +476,12 @@ impl Judge {
     }
 
     pub(super) fn judge_next(&mut self, at: usize, sink: &mut impl WatchSink) {
-        match self.inputs[at].waiting.pop() {
+        let item = match self.inputs[at].waiting.pop() {
+            Some(LiveEvent::Item(item)) => Some(item),
+            _ => None,
+        };
+        self.inputs[at].has_more = true;
+        match item {
             Some(FeedItem::Transaction(tx)) => self.judge_transaction(at, tx),
             Some(FeedItem::Gap { missing, detail }) => {
                 let input = &mut self.inputs[at];
@@ -475,6 +496,7 @@ impl Judge {
             }
             Some(FeedItem::Begin(_)) | None => {}
         }
+        self.come_to_next(at);
         self.tell(sink);
     }
 
@@ -496,11 +518,10 @@ impl Judge {
             input.comes_to(gtid);
         }
         input.last = tx.gtid;
-        input.at = Some(tx.coordinates.clone());
         if let Some(origin) = origin.filter(|origin| *origin != node) {
             self.awaited.meet(node, origin, &tx);
         }
-        self.early.meet(tx, node, origin, &self.verifier);
+        input.at = Some(tx.coordinates);
         self.keeper.moved();
     }
 
@@ -563,6 +584,10 @@ impl Judge {
     fn checkpoints(&self) -> Vec<Checkpoint> {
         self.inputs.iter().filter_map(|input| input.checkpoint(&self.nodes)).collect()
     }
+}
+
+fn is_break(event: &LiveEvent) -> bool {
+    matches!(event, LiveEvent::Disconnected { .. })
 }
 
 pub(super) fn now() -> CommitTime {

@@ -7,7 +7,7 @@
 //! with one difference: no file's head says what came before it.
 
 use super::{Report, Seen, Verifier};
-use crate::model::{BlindSpotReason, Transaction};
+use crate::model::{BlindSpotReason, GtidSet, Transaction};
 
 const NO_HEAD: &str = "no GTIDs (gtid_mode=OFF): transactions are told by server id and commit \
                        time; what was applied before this stream's first of them is not known";
@@ -38,6 +38,9 @@ impl Verifier {
         if is_own && highest.is_none() {
             // Its own come in order: all of them before the first came before the stream.
             stream.baseline.add_range(gtid.source, 0, gtid.sequence - 1);
+            let mut before = GtidSet::default();
+            before.add_range(gtid.source, 0, gtid.sequence - 1);
+            self.give_up_originals(node, &before, 0);
         }
         let reason = BlindSpotReason::Anonymous;
         if highest.is_none() {

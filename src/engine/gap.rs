@@ -84,7 +84,7 @@ impl Verifier {
             self.enter_passed(id, node, place, Unseen::Unread);
             self.set_place(id, node, place, None, out);
         }
-        self.give_up_originals(node, missing);
+        self.give_up_originals(node, missing, 2 * place.at - 1);
         if was_behind && !is_behind {
             self.release_held(node, out);
         }
@@ -164,9 +164,9 @@ impl Verifier {
         }
     }
 
-    /// Copies whose originals lie in a gap of their own stream wait no longer.
-    fn give_up_originals(&mut self, node: NodeIndex, missing: &GtidSet) {
-        let Some(place) = self.streams[node.at()].gaps.last().map(Gap::place) else { return };
+    /// Copies whose originals lie in a gap of their own stream, or before it, wait no longer; `at`
+    /// is where that is, in the ledger's order.
+    pub(super) fn give_up_originals(&mut self, node: NodeIndex, missing: &GtidSet, at: u64) {
         let sources: Vec<_> = missing.iter().map(|(source, _)| *source).collect();
         for source in sources {
             let number = self.sources.number(source);
@@ -178,13 +178,14 @@ impl Verifier {
                 );
             }
             for gtid in given_up.into_iter().map(|sequence| Gtid { source, sequence }) {
-                self.assume_original(node, gtid, place);
+                self.early_rows.take(&gtid);
+                self.assume_original(node, gtid, at);
             }
         }
     }
 
     /// What the original of an early copy did to the rows is taken from the copy.
-    fn assume_original(&mut self, node: NodeIndex, gtid: Gtid, place: Place) {
+    fn assume_original(&mut self, node: NodeIndex, gtid: Gtid, at: u64) {
         for key in self.ledger.extra.remove(&gtid).unwrap_or_default() {
             let Some(entry) = self.ledger.get_mut(key) else { continue };
             let Some(write) = entry.writes().iter().find(|write| write.gtid == gtid) else {
@@ -193,7 +194,7 @@ impl Verifier {
             let mut write = write.clone();
             let change = write.steps.iter().flatten().find_map(|step| step.change);
             write.steps[node.at()] = Some(Step {
-                position: (2 * place.at - 1, gtid.sequence),
+                position: (at, gtid.sequence),
                 change,
                 coordinates: None,
                 skipped: false,

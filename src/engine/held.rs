@@ -80,6 +80,11 @@ impl Settings {
         self.memory_bytes / 8
     }
 
+    /// Bytes of their rows, kept for originals that were logged as statements, at most.
+    pub(super) fn early_rows_bytes_max(&self) -> usize {
+        self.memory_bytes / 64
+    }
+
     /// Bytes of keys that copies touched not long ago, of all streams, at most.
     pub(super) fn recent_bytes_max(&self) -> usize {
         self.memory_bytes / 16
@@ -96,6 +101,7 @@ impl Verifier {
             + self.definitions.bytes()
             + self.held.by_source
             + self.held.prepared
+            + self.early_rows.bytes()
             + self.held.early
     }
 

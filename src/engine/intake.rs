@@ -10,7 +10,7 @@ use super::{
     tally::TallyKey,
 };
 use crate::model::{
-    BlindSpotReason, Coordinates, Finding, FindingKind, Gtid, NodeIndex, Severity, Transaction,
+    BlindSpotReason, Coordinates, Finding, FindingKind, NodeIndex, Severity, Transaction,
 };
 
 impl Verifier {
@@ -32,6 +32,7 @@ impl Verifier {
         }
         stream.own.insert(source, gtid.sequence.max(highest.unwrap_or(0)));
         self.owners.insert(source, node);
+        self.early_rows.take(&gtid);
         let newest = &mut self.newest[node.at()];
         *newest = (*newest).max(Some(tx.committed_at));
         let coverage = &mut self.coverage.streams[node.at()];
@@ -114,6 +115,7 @@ impl Verifier {
             let reason = BlindSpotReason::NoStream;
             self.blind(node, reason, None, detail, rows, tx.committed_at, out);
         }
+        self.keep_early_rows(node, &gtid, tx);
         self.judge_local(seen, tx, out);
         self.remember_copy(seen, tx, out);
     }
@@ -182,13 +184,6 @@ impl Verifier {
                 self.pending.not_before(finding, gtid, node, out);
             }
         }
-    }
-
-    /// Whether a stream has shown a copy whose original was not observed yet, and is to come.
-    pub fn awaits_original(&self, node: NodeIndex, gtid: &Gtid) -> bool {
-        let source = self.sources.known(&gtid.source);
-        let log = source.and_then(|source| self.streams[node.at()].shown.get(&source));
-        log.is_some_and(|log| log.awaits() && log.has_waiting(gtid.sequence))
     }
 
     /// Whether a transaction's original is still to come, in its origin's stream.

@@ -118,8 +118,7 @@ impl Verifier {
             for other in theirs {
                 let Some((row, key)) = places.get(&touch.key).copied() else { continue };
                 if let Some(doubts) = self.unordered(seen, id, &touch, &other) {
-                    let (table, mine) = (tx.rows[row].table, touch.operation);
-                    let theirs = other.operation;
+                    let table = tx.rows[row].table;
                     if self.is_one_too_many(&touch, &other) {
                         // Whichever of the two is read last: the pair counts the same.
                         let other = self.open.get(other.owner);
@@ -130,30 +129,39 @@ impl Verifier {
                         (*first, *last) = ((*first).min(when), (*last).max(when));
                         continue;
                     }
-                    let [doubt_mine, doubt_theirs] = doubts;
-                    let both = [(&touch, &other), (&other, &touch)];
-                    let of_copy = |touch: &TouchView| self.open.get(touch.owner).rows_of_copy;
-                    let may_be_two = touch.spelling != other.spelling
-                        || touch.unique == WHOLE_ROW
-                        || of_copy(&touch)
-                        || of_copy(&other);
-                    clashes.entry(other.owner).or_default().push(Clash {
-                        key,
-                        table,
-                        row,
-                        mine,
-                        theirs,
-                        doubt_mine,
-                        doubt_theirs,
-                        written_over: both.map(|(one, two)| one.is_what_was_found_by(two)),
-                        found_otherwise: both.map(|(one, two)| !one.may_pass_before(two)),
-                        unique: touch.unique,
-                        may_be_two,
-                    });
+                    let place = (key, table, row);
+                    let clash = self.clash(place, &touch, &other, doubts);
+                    clashes.entry(other.owner).or_default().push(clash);
                 }
             }
         }
         (clashes, untold)
+    }
+
+    fn clash(
+        &self,
+        (key, table, row): (Key, u32, usize),
+        mine: &TouchView,
+        theirs: &TouchView,
+        [doubt_mine, doubt_theirs]: [bool; 2],
+    ) -> Clash {
+        let both = [(mine, theirs), (theirs, mine)];
+        // What a copy found and left is of its own node: it proves no order.
+        let of_copy = [mine, theirs].iter().any(|of| self.open.get(of.owner).rows_of_copy);
+        let written_over = |one: &TouchView, two| !of_copy && one.is_what_was_found_by(two);
+        Clash {
+            key,
+            table,
+            row,
+            mine: mine.operation,
+            theirs: theirs.operation,
+            doubt_mine,
+            doubt_theirs,
+            written_over: both.map(|(one, two)| written_over(one, two)),
+            found_otherwise: both.map(|(one, two)| !one.may_pass_before(two)),
+            unique: mine.unique,
+            may_be_two: mine.spelling != theirs.spelling || mine.unique == WHOLE_ROW || of_copy,
+        }
     }
 
     /// Whether one of the two has enough conflicts with the other's node on this key: two counters

@@ -37,6 +37,7 @@ mod compare;
 mod coverage;
 mod definitions;
 mod divergence;
+mod early_rows;
 mod gap;
 mod handover;
 mod held;
@@ -76,6 +77,7 @@ use crate::model::{
 };
 use asked::Asked;
 use definitions::Definitions;
+use early_rows::EarlyRows;
 use handover::RecentCopies;
 use held::Held;
 use ledger::Ledger;
@@ -187,6 +189,7 @@ pub struct Verifier {
     overdue: Overdue,
     /// Per source: the highest number that was let go before all streams had shown it.
     let_go: BTreeMap<usize, u64>,
+    early_rows: EarlyRows,
     #[serde(skip)]
     held: Held,
     #[serde(skip)]
@@ -238,6 +241,7 @@ impl Verifier {
             missing_told: BTreeSet::new(),
             overdue: Overdue::default(),
             let_go: BTreeMap::new(),
+            early_rows: EarlyRows::default(),
             held: Held::default(),
             waited: Waited::default(),
         }

@@ -85,8 +85,9 @@ impl Verifier {
             };
             for (schema, table) in tables {
                 let name = format!("{schema}.{table}");
-                if tx.has_rows_of_copy() && tx.tables.iter().any(|of| of.full_name() == name) {
-                    // The rows have told it.
+                let has_rows = || tx.tables.iter().any(|of| of.full_name() == name);
+                if tx.has_rows_of_copy() && (tables.len() > 1 || has_rows()) {
+                    // The rows have told it, or that it was only read.
                     continue;
                 }
                 let verdict = ownership.judge_table(ownership.rule_of(&name), node);
@@ -137,8 +138,14 @@ impl Verifier {
             .finish();
         let row_key = row.zip(key).map(|(row, key)| row_key(tx, row, &key));
         let is_named = kind == FindingKind::TableOwnership && is_named(tx, table);
+        let certainty = match row {
+            _ if is_named => Certainty::Exact,
+            // A statement of several tables may only read this one.
+            None => Certainty::Possible,
+            Some(_) => certainty_of(tx),
+        };
         violations.findings.push(Finding {
-            certainty: if is_named { Certainty::Exact } else { certainty_of(tx) },
+            certainty,
             settled: open.is_none(),
             table: Some(table.to_owned()),
             key: row_key,
@@ -432,11 +439,13 @@ fn certainty_of(tx: &Transaction) -> Certainty {
     if tx.has_rows_of_copy() { Certainty::Possible } else { Certainty::Exact }
 }
 
-/// Whether a statement says itself that it writes this table.
+/// Whether a statement says itself that it writes this table: it names no other.
 fn is_named(tx: &Transaction, full_name: &str) -> bool {
-    let of = |(schema, name): &(String, String)| full_name == format!("{schema}.{name}");
+    let is_it = |(schema, name): &(String, String)| full_name == format!("{schema}.{name}");
     tx.statements.iter().any(|statement| match &statement.kind {
-        StatementKind::Rows(tables) | StatementKind::ShownRows(tables) => tables.iter().any(of),
+        StatementKind::Rows(tables) | StatementKind::ShownRows(tables) => {
+            tables.len() == 1 && tables.iter().all(is_it)
+        }
         StatementKind::Definition(_) | StatementKind::Other => false,
     })
 }

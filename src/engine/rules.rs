@@ -54,6 +54,7 @@ impl Verifier {
     pub fn set_rules(&mut self, node: NodeIndex, ownership: Arc<Ownership>) {
         self.rules[node.at()] = Rules::new(ownership);
         self.streams[node.at()].prepared.forget_rule_values();
+        self.early_rows.forget_rule_values();
     }
 
     /// Takes other limits and windows for what is judged from here on. What no longer fits into

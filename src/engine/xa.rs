@@ -44,8 +44,7 @@ impl Prepared {
     pub(super) fn forget_rule_values(&mut self) {
         for tx in self.by_name.values_mut() {
             self.bytes -= tx.weight();
-            tx.rule_values.clear();
-            tx.rows.iter_mut().for_each(|row| row.rule_values = None);
+            tx.forget_rule_values();
             self.bytes += tx.weight();
         }
     }
@@ -124,6 +123,9 @@ fn with_blind_spot(tx: &Transaction, detail: &str) -> Transaction {
 /// One that is not held: by table, how many rows it had.
 fn too_much(tx: &Transaction) -> Transaction {
     let mut left = without_content(tx);
+    // These are few, and what a statement writes no row tells.
+    left.statements.clone_from(&tx.statements);
+    left.blind_spots.clone_from(&tx.blind_spots);
     for (at, table) in tx.tables.iter().enumerate() {
         let count = tx.rows.iter().filter(|row| row.table as usize == at).count() as u64;
         let (reason, detail) = (BlindSpotReason::BoundReached, PAST_BOUND.to_owned());

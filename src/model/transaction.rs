@@ -354,10 +354,12 @@ impl Transaction {
         hides || self.statements.iter().any(writes)
     }
 
-    /// Whether its rows were written by statements, so that only copies may show them.
+    /// Whether all its rows were written by statements, so that only copies may show them. One that
+    /// has rows of its own beside (MIXED) keeps these.
     pub fn wants_rows(&self) -> bool {
         let writes = |statement: &Statement| matches!(statement.kind, StatementKind::Rows(_));
-        self.xa.is_none() && self.gtid.is_some() && self.statements.iter().any(writes)
+        let is_whole = self.xa.is_none() && self.gtid.is_some() && self.rows.is_empty();
+        is_whole && self.statements.iter().any(writes)
     }
 
     /// Whether its rows can stand for those of an original that [wants rows][Self::wants_rows].
@@ -366,8 +368,8 @@ impl Transaction {
     }
 
     /// Takes the rows of a copy, which a node with `binlog_format=ROW` logs of a statement that it
-    /// applies (measured, MariaDB 10.11 and MySQL 9.7), in place of its own. They are what the
-    /// statement wrote on the copy's node; on its own node it may have found others.
+    /// applies (measured, MariaDB 10.11 and MySQL 9.7). They are what the statement wrote on the
+    /// copy's node; on its own node it may have found others.
     pub fn take_rows_of(&mut self, copy: &Transaction) {
         for statement in &mut self.statements {
             if let StatementKind::Rows(tables) = &mut statement.kind {
@@ -379,6 +381,12 @@ impl Transaction {
         self.rule_values.clone_from(&copy.rule_values);
         self.unique_takes.clone_from(&copy.unique_takes);
         self.rows.clone_from(&copy.rows);
+    }
+
+    /// Forgets the values that were read for rules: other rules count.
+    pub fn forget_rule_values(&mut self) {
+        self.rule_values.clear();
+        self.rows.iter_mut().for_each(|row| row.rule_values = None);
     }
 
     /// Whether its rows are those that a copy shows.

@@ -197,6 +197,9 @@ fn row_ownership(finding: &Finding, nodes: &Nodes) -> String {
 fn of_copy(finding: &Finding) -> &'static str {
     match finding.certainty {
         Certainty::Exact => "",
+        Certainty::Possible if finding.key.is_none() => {
+            "; a statement names it beside other tables, and may only have read it"
+        }
         Certainty::Possible => {
             "; it was written by a statement, and the row is the one that a copy shows"
         }

@@ -41,6 +41,7 @@ fn is_reached(server: Server) {
     tls::modes(&lab, &certs);
     tls::client_certificates(&lab, &certs);
     tls::streams(&lab, &certs);
+    tls::scans(&lab, &certs);
     login::ways(&lab, &certs);
     reach::names(&lab);
     ids::of_a_replica(&lab);

@@ -5,7 +5,11 @@ use crate::{
     reader::{logged, options, protected, read, refused, works},
     support::lab::{Lab, Server},
 };
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 use twinlog::{
     config::{TlsConfig, TlsMode},
     feed::live::{DropReason, LiveOptions, LiveStart},
@@ -153,4 +157,33 @@ pub(crate) fn streams(lab: &Lab, certs: &Certs) {
     let (over_tls, logged) = (read(earliest).unwrap(), logged(lab));
     assert!(over_tls == logged, "{} and {} transactions", over_tls.len(), logged.len());
     assert!(logged.len() >= 4 && lab.sql("a", "SHOW STATUS LIKE 'Ssl_accepts'").len() > 3);
+}
+
+/// A scan of a live server goes by what the configuration says of its node.
+pub(crate) fn scans(lab: &Lab, certs: &Certs) {
+    let path = |name: &str| lab.dir().join(name);
+    let password = path("scan.password");
+    fs::write(&password, Lab::PASSWORD).unwrap();
+    let scan = |tls: &str| {
+        let config = format!("[nodes.a]\npassword_file = {password:?}\n{tls}\n[nodes.b]\n");
+        fs::write(path("scan.toml"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twinlog"));
+        command.args(["scan", "--quiet", "--config"]).arg(path("scan.toml"));
+        let a = format!("a={}", lab.url("a"));
+        let output = command.args([a, format!("b={}", lab.binlog_dir("b").display())]).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let verified = |ca: &str| {
+        scan(&format!("tls = {{ mode = \"verify-identity\", ca = {:?} }}", certs.path(ca)))
+    };
+    lab.sql("a", "SET GLOBAL require_secure_transport = ON");
+    let (code, stderr) = verified("ours.pem");
+    assert!(code <= Some(1), "{code:?} {stderr}");
+    let (code, stderr) = verified("theirs.pem");
+    assert!(code == Some(3) && stderr.contains("UnknownIssuer"), "{code:?} {stderr}");
+    // On loopback it does not encrypt by itself.
+    let (code, stderr) = scan("");
+    assert!(code == Some(3) && stderr.contains("require_secure_transport"), "{code:?} {stderr}");
+    lab.sql("a", "SET GLOBAL require_secure_transport = OFF");
 }

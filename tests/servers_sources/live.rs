@@ -2,7 +2,7 @@
 
 use crate::{
     run::{conflict_on, explain, files, scan, scan_of_files, server, spawn, twinlog, twinlog_with},
-    support::{lab::Lab, proxy::Proxy},
+    support::{lab::Lab, proxy::Proxy, watcher::Watcher},
 };
 use std::{
     fs,
@@ -10,6 +10,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use twinlog::feed::live::DropReason;
 
 pub(crate) fn gives_what_files_give(lab: &Lab) {
     let of_files = scan_of_files(lab);
@@ -99,6 +100,31 @@ pub(crate) fn ends_where_it_began_while_masters_write(lab: &Lab) {
         assert_eq!(rows(live.told()), rows(before.told()), "{}", live.stderr);
     }
     lab.settle();
+}
+
+/// A watch of the same servers: neither takes the other's stream.
+pub(crate) fn leaves_a_watch_alone(lab: &Lab) {
+    let mut watcher = Watcher::start(lab, "[nodes.a]\n[nodes.b]\n");
+    let connected = |node: &str| format!("twinlog_stream_connected{{stream=\"{node}\"}}");
+    let follows = |watcher: &Watcher| {
+        ["a", "b"].iter().all(|node| watcher.metric(&connected(node)) == Some(1.0))
+    };
+    watcher.wait_for("it follows both", follows);
+    let of_files = scan_of_files(lab);
+    for _ in 0..3 {
+        let live = scan(&[&server(lab, "a"), &server(lab, "b")]);
+        assert_eq!(live.findings(), of_files.findings(), "{}", live.stderr);
+    }
+    watcher.wait_for("it still does", follows);
+    for node in ["a", "b"] {
+        for reason in DropReason::ALL {
+            let series = format!(
+                "twinlog_stream_reconnects_total{{reason=\"{}\",stream=\"{node}\"}}",
+                reason.as_str()
+            );
+            assert_eq!(watcher.metric(&series), Some(0.0), "{series}");
+        }
+    }
 }
 
 /// Enough for a connection to be cut in the middle.

@@ -39,6 +39,7 @@ fn is_read_in_all_ways(server: Server) {
     live::gives_what_files_give(&lab);
     live::takes_the_password_that_is_configured(&lab);
     live::is_refused_in_words(&lab);
+    live::leaves_a_watch_alone(&lab);
     input::gives_what_files_give(&lab);
     input::is_refused_in_words(&lab);
     raw::gives_what_files_give(&lab);
