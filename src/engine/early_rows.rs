@@ -1,7 +1,7 @@
 //! Rows of copies that came before their originals, as where two servers' clocks differ: an
 //! original that was logged as statements may want them.
 
-use super::Verifier;
+use super::{Verifier, shown::ShownLog};
 use crate::model::{Gtid, NodeIndex, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,14 +85,17 @@ impl Verifier {
         copies.min_by_key(|(node, _)| *node)
     }
 
-    /// Whether a stream has shown the copy of an original that was not observed yet.
+    /// Whether no copy of an original, not observed yet, comes in a stream any more: it has shown
+    /// it, or passed it, or began after it.
     pub fn has_shown(&self, node: NodeIndex, gtid: &Gtid) -> bool {
-        let source = self.sources.known(&gtid.source);
-        let log = source.and_then(|source| self.streams[node.at()].shown.get(&source));
-        log.is_some_and(|log| {
-            log.has_waiting(gtid.sequence)
-                || gtid.source.is_ordered() && log.last().0 >= gtid.sequence
-        })
+        let has_passed = |log: &ShownLog| gtid.source.is_ordered() && log.last().0 >= gtid.sequence;
+        let log = self.log_of(node, gtid);
+        log.is_some_and(|log| log.has_waiting(gtid.sequence) || has_passed(log))
+            || self.streams[node.at()].baseline.contains(gtid)
+    }
+
+    fn log_of(&self, node: NodeIndex, gtid: &Gtid) -> Option<&ShownLog> {
+        self.streams[node.at()].shown.get(&self.sources.known(&gtid.source)?)
     }
 
     /// Whether what a stream shows under this GTID is of an old history, and passed over.
@@ -102,10 +105,8 @@ impl Verifier {
 
     /// Keeps the rows of a copy whose original is still to come.
     pub(super) fn keep_early_rows(&mut self, node: NodeIndex, gtid: &Gtid, tx: &Transaction) {
-        let source = self.sources.known(&gtid.source);
-        let log = source.and_then(|source| self.streams[node.at()].shown.get(&source));
-        if log.is_some_and(|log| log.awaits() && log.has_waiting(gtid.sequence)) && tx.shows_rows()
-        {
+        let waits = |log: &ShownLog| log.awaits() && log.has_waiting(gtid.sequence);
+        if self.log_of(node, gtid).is_some_and(waits) && tx.shows_rows() {
             let bytes_max = self.settings.early_rows_bytes_max();
             self.early_rows.keep(*gtid, node, tx, bytes_max);
         }
