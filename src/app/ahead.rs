@@ -137,30 +137,15 @@ pub(super) fn wants_rows(tx: &Transaction, node: NodeIndex, origin: Option<NodeI
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CommitTime, Coordinates, Statement, StatementKind, Tag};
+    use crate::model::{CommitTime, Coordinates, Tag};
 
     fn gtid(sequence: u64) -> Gtid {
         Gtid { source: GtidSource::MySql { uuid: [0; 16], tag: Tag::default() }, sequence }
     }
 
     fn transaction(sequence: u64) -> Transaction {
-        let kind = StatementKind::Rows(Vec::new());
-        let statement = Statement { schema: "s".into(), text: "x".into(), kind };
-        Transaction {
-            gtid: Some(gtid(sequence)),
-            server_id: 1,
-            coordinates: Coordinates { file: "f".into(), start: 0, end: 0 },
-            committed_at: CommitTime::default(),
-            logged_at: None,
-            tables: Vec::new(),
-            rows: Vec::new(),
-            key_bytes: Vec::new(),
-            rule_values: Vec::new(),
-            unique_takes: Vec::new(),
-            statements: vec![statement],
-            blind_spots: Vec::new(),
-            xa: None,
-        }
+        let at = Coordinates { file: "f".into(), start: 0, end: 0 };
+        Transaction::empty(Some(gtid(sequence)), 1, at, CommitTime::default())
     }
 
     fn found(ahead: &mut Ahead<LiveEvent>, sequence: u64) -> Option<u64> {

@@ -244,7 +244,7 @@ impl Input {
     fn read_on(&mut self) {
         match self.receive.recv() {
             Ok(batch) => {
-                self.weight += batch.items.iter().map(weight).sum::<usize>();
+                self.weight += batch.weight;
                 self.items.extend(batch.items);
                 self.error = batch.error.or(self.error.take());
             }

@@ -619,20 +619,10 @@ impl Open {
             Some(micros) => CommitTime::from_micros(micros),
             None => CommitTime::from_seconds(header.timestamp),
         };
+        let at = Coordinates { file, start, end: start };
         let tx = Transaction {
-            gtid: event.gtid,
-            server_id: header.server_id,
-            coordinates: Coordinates { file, start, end: start },
-            committed_at,
             logged_at: event.immediate_micros.map(CommitTime::from_micros),
-            tables: Vec::new(),
-            rows: Vec::new(),
-            key_bytes: Vec::new(),
-            rule_values: Vec::new(),
-            unique_takes: Vec::new(),
-            statements: Vec::new(),
-            blind_spots: Vec::new(),
-            xa: None,
+            ..Transaction::empty(event.gtid, header.server_id, at, committed_at)
         };
         let GtidEvent { prepared_xa, unfinished_alter, .. } = *event;
         let (layouts, text_bytes, left_file_at) = (Vec::new(), 0, None);

@@ -126,21 +126,9 @@ mod tests {
         let (before, after) = (RowState::Absent, RowState::Image(1));
         let operation = Operation::Insert;
         let row = RowChange { table: 0, operation, rule_values: None, keys: None, before, after };
-        Transaction {
-            gtid: Some(gtid(sequence)),
-            server_id: 1,
-            coordinates: Coordinates { file: "f".into(), start: 0, end: 0 },
-            committed_at: CommitTime::default(),
-            logged_at: None,
-            tables: Vec::new(),
-            rows: vec![row],
-            key_bytes: Vec::new(),
-            rule_values: Vec::new(),
-            unique_takes: Vec::new(),
-            statements: Vec::new(),
-            blind_spots: Vec::new(),
-            xa: None,
-        }
+        let at = Coordinates { file: "f".into(), start: 0, end: 0 };
+        let empty = Transaction::empty(Some(gtid(sequence)), 1, at, CommitTime::default());
+        Transaction { rows: vec![row], ..empty }
     }
 
     #[test]

@@ -735,21 +735,8 @@ mod tests {
     fn open(table: &mut OpenTable, sequence: u64) -> OpenId {
         let source = GtidSource::MySql { uuid: [0; 16], tag: Tag::default() };
         let gtid = Gtid { source, sequence };
-        let tx = Transaction {
-            gtid: Some(gtid),
-            server_id: 1,
-            coordinates: Coordinates { file: Arc::from("f"), start: 1 << 33, end: 1 << 34 },
-            committed_at: CommitTime::default(),
-            logged_at: None,
-            tables: Vec::new(),
-            rows: Vec::new(),
-            key_bytes: Vec::new(),
-            rule_values: Vec::new(),
-            unique_takes: Vec::new(),
-            statements: Vec::new(),
-            blind_spots: Vec::new(),
-            xa: None,
-        };
+        let at = Coordinates { file: Arc::from("f"), start: 1 << 33, end: 1 << 34 };
+        let tx = Transaction::empty(Some(gtid), 1, at, CommitTime::default());
         let origin = NodeIndex(0);
         let seen = Seen { node: origin, origin, gtid, source: 0, ordinal: sequence };
         table.insert(seen, &tx, 0, (0, false))

@@ -96,20 +96,10 @@ impl Held {
 
 /// Nothing but where it stands.
 fn without_content(tx: &Transaction) -> Transaction {
+    let at = tx.coordinates.clone();
     Transaction {
-        gtid: tx.gtid,
-        server_id: tx.server_id,
-        coordinates: tx.coordinates.clone(),
-        committed_at: tx.committed_at,
         logged_at: tx.logged_at,
-        tables: Vec::new(),
-        rows: Vec::new(),
-        key_bytes: Vec::new(),
-        rule_values: Vec::new(),
-        unique_takes: Vec::new(),
-        statements: Vec::new(),
-        blind_spots: Vec::new(),
-        xa: None,
+        ..Transaction::empty(tx.gtid, tx.server_id, at, tx.committed_at)
     }
 }
 

@@ -326,6 +326,30 @@ pub struct Xid {
 }
 
 impl Transaction {
+    /// One that does nothing.
+    pub fn empty(
+        gtid: Option<Gtid>,
+        server_id: u32,
+        coordinates: Coordinates,
+        committed_at: CommitTime,
+    ) -> Transaction {
+        Transaction {
+            gtid,
+            server_id,
+            coordinates,
+            committed_at,
+            logged_at: None,
+            tables: Vec::new(),
+            rows: Vec::new(),
+            key_bytes: Vec::new(),
+            rule_values: Vec::new(),
+            unique_takes: Vec::new(),
+            statements: Vec::new(),
+            blind_spots: Vec::new(),
+            xa: None,
+        }
+    }
+
     /// The canonical bytes of a key.
     pub fn key_bytes_of(&self, key: &Key) -> &[u8] {
         let start = key.start as usize;

@@ -207,20 +207,10 @@ mod tests {
 
     #[test]
     fn without_gtids_another_transaction_at_the_place_of_the_last_is_another_log() {
-        let transaction = |sequence, start| Transaction {
-            gtid: Some(Gtid { source: GtidSource::Anonymous { server_id: 1 }, sequence }),
-            server_id: 1,
-            coordinates: Coordinates { file: "a.1".into(), start, end: start + 100 },
-            committed_at: CommitTime::default(),
-            logged_at: None,
-            tables: Vec::new(),
-            rows: Vec::new(),
-            key_bytes: Vec::new(),
-            rule_values: Vec::new(),
-            unique_takes: Vec::new(),
-            statements: Vec::new(),
-            blind_spots: Vec::new(),
-            xa: None,
+        let transaction = |sequence, start| {
+            let gtid = Gtid { source: GtidSource::Anonymous { server_id: 1 }, sequence };
+            let at = Coordinates { file: "a.1".into(), start, end: start + 100 };
+            Transaction::empty(Some(gtid), 1, at, CommitTime::default())
         };
         let mut delivered = Delivered::default();
         for (sequence, start) in [(1, 4), (2, 104)] {
