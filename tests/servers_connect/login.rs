@@ -3,7 +3,14 @@
 use crate::{
     certs::Certs,
     reader::{options, refused, works},
-    support::lab::{Lab, Server},
+    support::{
+        garbler::{Garbler, Sent},
+        lab::{Lab, Server},
+    },
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::SeqCst},
 };
 use twinlog::{
     config::{TlsConfig, TlsMode},
@@ -56,12 +63,14 @@ pub(crate) fn ways(lab: &Lab, certs: &Certs) {
                 works("ed25519 over TLS", encrypted("signed"));
                 let wrong = options(lab, "signed", Some("x"));
                 refused("another password", wrong, DropReason::Auth, &["1045"]);
+                challenge_of_zero(lab, "client_ed25519", "signed");
             }
             // MariaDB has it since 11.6.
             if has_plugin(lab, "auth_parsec") {
                 let parsec = "IDENTIFIED VIA parsec USING PASSWORD('p\u{e4}ss')";
                 create(lab, "parsec", parsec, "127.0.0.1");
                 works("parsec", plain("parsec"));
+                challenge_of_zero(lab, "parsec", "parsec");
             }
         }
     }
@@ -70,6 +79,28 @@ pub(crate) fn ways(lab: &Lab, certs: &Certs) {
         create(lab, user, &format!("IDENTIFIED BY 'p' {state}"), "127.0.0.1");
         refused(user, options(lab, user, Some("p")), DropReason::Auth, &[code, "on the server"]);
     }
+}
+
+/// A challenge of random bytes can end with zero, which the client library takes for no part of it.
+fn challenge_of_zero(lab: &Lab, method: &'static str, user: &str) {
+    let mut through = options(lab, user, Some("p\u{e4}ss"));
+    let garbler = Garbler::start(through.url.port);
+    through.url.port = garbler.port();
+    let zeros = Arc::new(AtomicU64::new(0));
+    let counted = zeros.clone();
+    garbler.tamper_with_all(move |connection| {
+        let counted = counted.clone();
+        let switch = [&[0xfe], method.as_bytes(), &[0]].concat();
+        Box::new(move |_, packet| {
+            if connection > 0 || !packet.starts_with(&switch) {
+                return Sent::AsIs;
+            }
+            counted.fetch_add(1, SeqCst);
+            Sent::Packet([&packet[..packet.len() - 1], &[0]].concat())
+        })
+    });
+    works(&format!("{method} with a challenge that ends with zero"), through);
+    assert_eq!(zeros.load(SeqCst), 1, "{method} was asked for on the first connection");
 }
 
 /// What this server does not have is not tried.
