@@ -36,7 +36,7 @@ wire() { # NODE HOST PORT
   sql "$1" "
     RESET MASTER;
     CHANGE MASTER TO MASTER_HOST = '$2', MASTER_PORT = $3, MASTER_USER = 'repl',
-      MASTER_PASSWORD = '$(secret repl_password)', MASTER_USE_GTID = slave_pos,
+      MASTER_PASSWORD = '$(secret repl_password)', MASTER_USE_GTID = slave_pos, MASTER_SSL = 0,
       MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 2"
 }
 

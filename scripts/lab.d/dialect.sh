@@ -78,7 +78,8 @@ connect_to() { # NODE SOURCE PORT: have NODE replicate from the node SOURCE at t
   case $server in
     mysql) query "$1" -e "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=$3, SOURCE_USER='repl',
       $from, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=2" ;;
-    mariadb) query "$1" -e "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$3, MASTER_USER='repl',
+    # Since 11.4 replicas insist on TLS unless they are told not to.
+    mariadb) query "$1" -e "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$3, MASTER_USER='repl', MASTER_SSL=0,
       MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=2" ;;
   esac
 }

@@ -2,6 +2,7 @@
 
 use super::{
     bytes::{Bytes, Short},
+    collation,
     plan::{BINARY, Described, TablePlan},
 };
 use crate::model::{BlindSpotReason, Column, ColumnType, Table, TableId};
@@ -168,6 +169,9 @@ impl Layout {
         let mut described = Described::by_log(columns, metadata.primary_key);
         if let Some(known) = &plan.known {
             described.complete(known, metadata.has_signs);
+        }
+        if mariadb {
+            described.columns.iter_mut().for_each(of_mariadb);
         }
         Ok(Self::of(schema, table, described, contents, &plan))
     }
@@ -550,6 +554,14 @@ fn is_text(kind: &ColumnType, mariadb: bool) -> bool {
         ColumnType::String { .. } | ColumnType::Blob { .. } | ColumnType::Vector { .. } => true,
         ColumnType::Geometry { .. } => mariadb,
         _ => false,
+    }
+}
+
+fn of_mariadb(column: &mut Column) {
+    if let ColumnType::String { collation, .. } | ColumnType::Blob { collation, .. } =
+        &mut column.kind
+    {
+        *collation = collation.map(collation::of_mariadb);
     }
 }
 

@@ -11,7 +11,7 @@ const SERVERS: [(&str, &str, &str, &str); 5] = [
     ("other-name", "ours", "subjectAltName=DNS:db.example", "20400101000000Z"),
     // As MySQL makes its own: a common name, and no name that counts.
     ("no-name", "ours", "basicConstraints=CA:FALSE", "20400101000000Z"),
-    // Without any extension openssl makes one of X.509 version 1.
+    // Without any extension openssl makes one of X.509 version 1, as far as it is old.
     ("version-1", "ours", "", "20400101000000Z"),
     ("foreign", "theirs", "subjectAltName=IP:127.0.0.1,DNS:localhost", "20400101000000Z"),
 ];
@@ -48,6 +48,14 @@ impl Certs {
     /// The path of `NAME.pem`, `NAME.key` or an authority's `NAME.pem`.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Whether a certificate is of X.509 version 1.
+    pub(crate) fn is_version_1(&self, name: &str) -> bool {
+        let mut command = Command::new("openssl");
+        command.args(["x509", "-noout", "-text", "-in"]).arg(self.path(&format!("{name}.pem")));
+        let text = command.output().expect("openssl runs").stdout;
+        String::from_utf8_lossy(&text).contains("Version: 1 ")
     }
 
     /// What a lab is started with so that its servers offer TLS.

@@ -43,6 +43,22 @@ pub enum Fold {
     Unsure,
 }
 
+/// The collation that a number means on MariaDB.
+///
+/// Since 11.4.5 MySQL's `utf8mb4_0900` collations can be named there and keep MySQL's numbers, but
+/// have the weights of `utf8mb4_uca1400_nopad`.
+///
+/// # Source
+/// `WEIGHT_STRING` of every code point (MariaDB 11.8.9).
+pub fn of_mariadb(number: u16) -> u16 {
+    match number {
+        255 => 2308,
+        305 => 2310,
+        278 => 2311,
+        other => other,
+    }
+}
+
 /// Between the levels of a folded text: no byte of UTF-8.
 const BETWEEN_LEVELS: u8 = 0xff;
 

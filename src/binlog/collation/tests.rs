@@ -60,6 +60,15 @@ fn known_equalities_hold() {
     }
 }
 
+/// `SELECT 'ł·' = 'L·' COLLATE utf8mb4_0900_ai_ci`, with U+0387 and U+00B7: 1 on MySQL 9.7, 0 on
+/// MariaDB 11.8.
+#[test]
+fn mysqls_collations_have_other_weights_on_mariadb() {
+    let is_equal = |collation| is_equal(collation, "ł\u{387}", "L\u{b7}");
+    assert!(is_equal(255) && !is_equal(of_mariadb(255)));
+    assert_eq!([305, 278, 309, 45].map(of_mariadb), [2310, 2311, 309, 45]);
+}
+
 #[test]
 fn character_sets_of_one_byte_fold_byte_by_byte() {
     for (collation, one, other, expected) in [
