@@ -35,7 +35,8 @@
 //! - **Findings do not depend on how the reader interleaves the streams**, only on the order within
 //!   each. `engine/tests.rs`: `opposite_order_is_a_conflict_whatever_is_read_first`;
 //!   `tests/simulation.rs`: `the_engine_agrees_with_the_simulated_truth`, which demands equal
-//!   findings from every interleaving.
+//!   findings from every interleaving. Possible ones of transactions that no log names are the
+//!   exception: see `engine/counted.rs`.
 //! - **The slow obvious version stays, as the oracle.** All pairs of whole logs are compared, for
 //!   every short schedule. `tests/oracle.rs`: `every_short_schedule_is_decided_on_mysql`,
 //!   `every_short_schedule_is_decided_on_mariadb`.
@@ -89,7 +90,8 @@
 //!   `no_message_repeats_a_secret`. No message, log or metric holds a row's value; only the key
 //!   in a finding does, and what a person asks for with `findings explain` and `repair`.
 //! - **Time is data.** Clocks are read in `feed`, `app` and `cli`; `clippy.toml` forbids them, and
-//!   every exception is marked. Only handovers and late copies look at commit times.
+//!   every exception is marked. Only handovers, late copies and transactions that no
+//!   log names look at commit times.
 
 pub mod app;
 pub mod binlog;

@@ -12,7 +12,7 @@ use sim::{
     streams::{Reading, Turns},
     world::{Family, Setup, World},
 };
-use twinlog::model::{BlindSpotReason, Certainty, Finding, FindingKind, State};
+use twinlog::model::{BlindSpotReason, Certainty, CommitTime, Finding, FindingKind, State};
 
 const TURNS: [Turns; 6] = [
     Turns::Whole,
@@ -133,6 +133,65 @@ fn without_gtids_nothing_is_missed_and_nothing_certain_is_false() {
     println!("{seeds} seeds, {met:?}");
     assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0);
     assert!(met.divergent > 0 && met.divergent_unknown < met.divergent / 4, "{met:?}");
+}
+
+/// One seed: masters whose log has no commit times either. Counts the conflicts that commit times
+/// tell, those of them that are told without, and those that are told without alone.
+fn run_counted(seed: u64, counts: &mut [usize; 3]) -> Result<(), String> {
+    let mut rng = Rng::new(seed);
+    let one = Setup { domains: 1, shared_domain: false, ..setup(&mut rng) };
+    let mut world = live(Setup { family: Family::MariaDb, ..one }, &mut rng);
+    if rng.chance(60) {
+        world.settle(&mut rng);
+        world.flush(&mut rng);
+    }
+    world.setup.family = Family::Anonymous;
+    let conflicts = |findings: &[Finding]| -> Vec<_> {
+        let is_conflict = |of: &&Finding| of.kind == FindingKind::WriteConflict;
+        let of_row = |of: &Finding| (of.key.as_ref().map(|key| key.bytes.clone()), of.conflict);
+        findings.iter().filter(is_conflict).map(of_row).collect()
+    };
+    let timed = conflicts(&Reading::whole(&world).run(Turns::Whole).findings);
+    let mut reading = Reading::whole(&world);
+    // Many in one second, or few.
+    let scale = rng.pick(&[1, 10]);
+    for tx in reading.streams.iter_mut().flatten() {
+        tx.gtid = None;
+        let seconds = tx.committed_at.micros / 1_000_000 / scale * scale;
+        tx.committed_at = CommitTime::from_seconds(seconds as u32);
+    }
+    for turns in TURNS {
+        let answer = reading.run(turns);
+        let rests_on_names = [FindingKind::WriteConflict, FindingKind::Divergence];
+        let is_exact = |of: &&Finding| {
+            let is_open = of.state != State::Healed;
+            of.certainty == Certainty::Exact && is_open && rests_on_names.contains(&of.kind)
+        };
+        if let Some(exact) = answer.findings.iter().find(is_exact) {
+            return Err(format!("{turns:?}: {exact:#?}\n{}", world.describe()));
+        }
+        let mut told = conflicts(&answer.findings);
+        for pair in &timed {
+            if let Some(at) = told.iter().position(|of| of == pair) {
+                told.swap_remove(at);
+                counts[1] += 1;
+            }
+        }
+        counts[0] += timed.len();
+        counts[2] += told.len();
+    }
+    Ok(())
+}
+
+#[test]
+fn without_commit_times_nothing_is_certain_and_hardly_anything_missed() {
+    let mut counts = [0; 3];
+    let ran = sim::run_seeds(300, |seed| run_counted(seed, &mut counts));
+    let Some(seeds) = ran else { return };
+    let [conflicts, told, more] = counts;
+    println!("{seeds} seeds, {conflicts} conflicts, {told} told, and {more} more");
+    assert!(conflicts > 0 && told * 100 > conflicts * 99, "{told} of {conflicts}");
+    assert!(more * 100 < conflicts, "{more} beside {conflicts}");
 }
 
 /// With little memory no more is told than with enough, nothing certain that is not so, and what

@@ -138,7 +138,7 @@ impl Input {
                 self.gtids.add_up_to(gtid);
             }
             // By these nothing goes on: the coordinates do.
-            GtidSource::Anonymous { .. } => {}
+            GtidSource::Anonymous { .. } | GtidSource::Counted { .. } => {}
             GtidSource::MySql { .. } => drop(self.gtids.add(gtid)),
         }
     }

@@ -285,7 +285,7 @@ impl StreamReader {
     /// Takes an event that changes rows, or may: outside of a transaction it is one of its own.
     fn work(&mut self, header: &Header, body: &[u8], offset: u64, end: u64) -> Progress {
         let outside = self.open.is_none();
-        self.open_at(header, offset);
+        self.open_at(header, offset).writes_at(header);
         match header.kind {
             kind::WRITE_ROWS | kind::WRITE_ROWS_V1 => self.rows(header, body, Operation::Insert),
             kind::UPDATE_ROWS | kind::UPDATE_ROWS_V1 | kind::PARTIAL_UPDATE_ROWS => {
@@ -444,6 +444,7 @@ impl StreamReader {
             }
             Meaning::Rollback => return Ok(self.rollback(end)),
             Meaning::Work(mut kind) => {
+                open.writes_at(header);
                 if open.unfinished_alter {
                     kind = StatementKind::Other;
                 }
@@ -627,6 +628,15 @@ impl Open {
         let GtidEvent { prepared_xa, unfinished_alter, .. } = *event;
         let (layouts, text_bytes, left_file_at) = (Vec::new(), 0, None);
         Open { tx, layouts, begun, prepared_xa, unfinished_alter, text_bytes, left_file_at }
+    }
+
+    /// Takes the time of a write for that of the commit, where the log has none that copies repeat:
+    /// a copy's first event, and its last one, have the time of its last write (MySQL 9.7,
+    /// `gtid_mode=OFF`).
+    fn writes_at(&mut self, header: &Header) {
+        if self.tx.gtid.is_none() {
+            self.tx.committed_at = CommitTime::from_seconds(header.timestamp);
+        }
     }
 
     /// Bytes of what grows with rows.

@@ -11,6 +11,13 @@ use crate::model::{BlindSpotReason, GtidSet, Transaction};
 
 const NO_HEAD: &str = "no GTIDs (gtid_mode=OFF): transactions are told by server id and commit \
                        time; what was applied before this stream's first of them is not known";
+const COUNTED: &str = "neither GTIDs nor commit times (MySQL before 8.0 with gtid_mode=OFF, \
+                       MariaDB before 10.0): transactions are told by server id, second and \
+                       order, so conflicts and divergences are possible ones, and may be missed \
+                       where many are committed in one second";
+const AHEAD: &str = "transactions with neither GTID nor commit time, whose times are long before \
+                     those of earlier ones (a clock was set back, or TIMESTAMP was set?): only \
+                     their order tells their copies";
 const NOT_RISING: &str = "transactions without a GTID whose commit times do not rise (a clock was \
                           set back?): their copies cannot be told, and they are not judged";
 const OUT_OF_ORDER: &str = "copies without a GTID that are not in the order of their commits \
@@ -43,7 +50,11 @@ impl Verifier {
             self.give_up_originals(node, &before, 0);
         }
         let reason = BlindSpotReason::Anonymous;
-        if highest.is_none() {
+        if highest.is_none() && gtid.source.is_counted() {
+            self.blind(node, reason, None, COUNTED.to_owned(), 1, tx.committed_at, out);
+        } else if gtid.source.is_counted() && is_far_ahead(gtid.sequence, tx) {
+            self.blind(node, reason, None, AHEAD.to_owned(), 1, tx.committed_at, out);
+        } else if highest.is_none() {
             self.blind_lightly(node, reason, None, NO_HEAD, 1, tx.committed_at, out);
         }
         if !rises {
@@ -53,4 +64,12 @@ impl Verifier {
         }
         rises
     }
+}
+
+/// Whether a count has left the second that it began with by more than long statements explain:
+/// then no second sets it right again.
+fn is_far_ahead(number: u64, tx: &Transaction) -> bool {
+    const FAR_MICROS: u64 = 600_000_000;
+    let second = u64::try_from(tx.committed_at.micros).unwrap_or(0);
+    number > second.saturating_add(FAR_MICROS)
 }

@@ -184,6 +184,20 @@ impl Verifier {
         }
     }
 
+    /// Copies with lower numbers than an original's were counted otherwise than their originals:
+    /// these do not come under such names.
+    pub(super) fn give_up_names_below(&mut self, node: NodeIndex, gtid: Gtid) {
+        let Some(number) = self.sources.known(&gtid.source) else { return };
+        for at in 0..self.streams.len() {
+            let log = self.streams[at].shown.get_mut(&number);
+            for sequence in log.map(|log| log.pass_below(gtid.sequence)).unwrap_or_default() {
+                let name = Gtid { sequence, ..gtid };
+                self.early_rows.take(&name);
+                self.assume_original(node, name, 0);
+            }
+        }
+    }
+
     /// What the original of an early copy did to the rows is taken from the copy.
     fn assume_original(&mut self, node: NodeIndex, gtid: Gtid, at: u64) {
         for key in self.ledger.extra.remove(&gtid).unwrap_or_default() {

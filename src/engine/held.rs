@@ -157,7 +157,8 @@ impl Verifier {
     /// Whether observing a transaction of a node's stream would make what is held more: an
     /// original that some other stream has not shown, or a copy whose original has not been read.
     pub fn would_grow(&self, node: NodeIndex, tx: &Transaction) -> bool {
-        let Some(gtid) = tx.gtid.filter(|_| !tx.is_empty()) else { return false };
+        let name = tx.gtid.or_else(|| self.name_by_count(node, tx));
+        let Some(gtid) = name.filter(|_| !tx.is_empty()) else { return false };
         match self.nodes.by_server_id(tx.server_id) {
             Some(origin) if origin == node => !self.is_shown_elsewhere(node, &gtid),
             Some(_) => self.open_id(&gtid).is_none(),

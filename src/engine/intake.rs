@@ -55,6 +55,9 @@ impl Verifier {
 
     fn open_transaction(&mut self, seen: Seen, tx: &Transaction) -> OpenId {
         let Seen { node, gtid, source, .. } = seen;
+        if gtid.source.is_counted() {
+            self.give_up_names_below(node, gtid);
+        }
         let stream = &self.streams[node.at()];
         let before = (stream.other_write, stream.is_behind());
         let id = self.open.insert(seen, tx, digest(tx), before);
@@ -286,9 +289,12 @@ impl Verifier {
         let stream = &mut self.streams[node.at()];
         stream.other_write = stream.ordinal;
         if origin.is_some() {
+            if origin != Some(node) {
+                stream.copies += 1;
+            }
             if tx.gtid.is_none() && (!tx.rows.is_empty() || !tx.statements.is_empty()) {
-                let detail = "transactions without a GTID or commit time: their copies cannot be \
-                              recognised";
+                let detail = "copies without a GTID or commit time that are like no original of \
+                              their second: conflicts with them may be missed";
                 let rows = tx.rows.len().max(1) as u64;
                 let reason = BlindSpotReason::Anonymous;
                 self.blind(node, reason, None, detail.into(), rows, tx.committed_at, out);

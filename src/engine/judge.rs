@@ -250,7 +250,9 @@ impl Verifier {
             GtidSource::MariaDb { server_id, .. } => {
                 *source != open.gtid.source && self.nodes.by_server_id(*server_id) != Some(node)
             }
-            GtidSource::MySql { .. } | GtidSource::Anonymous { .. } => true,
+            GtidSource::MySql { .. }
+            | GtidSource::Anonymous { .. }
+            | GtidSource::Counted { .. } => true,
         };
         let head_is_silent = open.gtid.source.is_anonymous();
         head_is_silent || open.was_behind || baseline.iter().any(|(source, _)| third(source))

@@ -413,6 +413,7 @@ impl Entry {
         }
         let sides = || begun.iter().filter_map(|node| self.sides[*node].as_ref());
         meeting.doubtful |= sides().any(|side| side.doubtful);
+        meeting.doubtful |= meeting.segment.iter().any(|write| write.gtid.source.is_counted());
         // Of two nodes, what one had applied before its stream began are the other's originals, in
         // their order. Of three, nobody knows whose came last.
         let assumed = |write: &Write| write.steps.iter().flatten().any(|step| step.assumed);

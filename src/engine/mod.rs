@@ -3,7 +3,8 @@
 //! **Architecture invariants.** The engine is pure: no I/O, no clock, no randomness, no async; the
 //! same input gives the same findings, byte for byte. It never sees a binlog's bytes, only the
 //! facts of [`crate::model`]. Its findings do not depend on how a reader interleaves the streams,
-//! only on the order within each stream.
+//! only on the order within each stream; possible ones of transactions that no log names may, see
+//! `counted`.
 //!
 //! # The order rule
 //!
@@ -34,6 +35,7 @@ mod anonymous;
 mod asked;
 mod common;
 mod compare;
+mod counted;
 mod coverage;
 mod definitions;
 mod divergence;
@@ -276,9 +278,9 @@ impl Verifier {
     /// themselves and the configuration tell.
     fn may_come_from(&self, source: &GtidSource) -> bool {
         match source {
-            GtidSource::MariaDb { server_id, .. } | GtidSource::Anonymous { server_id } => {
-                self.nodes.by_server_id(*server_id).is_some()
-            }
+            GtidSource::MariaDb { server_id, .. }
+            | GtidSource::Anonymous { server_id }
+            | GtidSource::Counted { server_id } => self.nodes.by_server_id(*server_id).is_some(),
             GtidSource::MySql { uuid, .. } => {
                 let unknown = self.nodes.iter().any(|(_, node)| node.server_uuids.is_empty());
                 unknown || self.nodes.by_server_uuid(uuid).is_some()
@@ -328,6 +330,10 @@ impl Verifier {
         if let Some(step) = &tx.xa {
             let judged = self.xa_step(node, tx, step);
             return self.observe(node, &judged, out);
+        }
+        if let Some(gtid) = self.name_by_count(node, tx) {
+            let counted = Transaction { gtid: Some(gtid), ..tx.clone() };
+            return self.observe(node, &counted, out);
         }
         let stream = &mut self.streams[node.at()];
         stream.ordinal += 1;

@@ -107,7 +107,8 @@ pub(super) struct Side {
 
 impl Order {
     pub(super) fn certainty(&self) -> Certainty {
-        match self.may_be_two || self.sides.iter().any(|side| side.doubt) {
+        let in_doubt = |side: &Side| side.doubt || side.gtid.source.is_counted();
+        match self.may_be_two || self.sides.iter().any(in_doubt) {
             true => Certainty::Possible,
             false => Certainty::Exact,
         }

@@ -219,10 +219,7 @@ impl ShownLog {
             // Originals come in order, so nobody will ask for a smaller number again.
             let passed = self.runs.iter().take_while(|run| run.numbers.1 < sequence).count();
             self.runs.drain(..passed);
-            while let Some(entry) = self.early.first_entry().filter(|e| *e.key() < sequence) {
-                self.below = entry.remove().ordinal;
-                self.waiting.remove(&self.below);
-            }
+            self.pass_below(sequence);
         }
         if let Some(copy) = self.early.remove(&sequence) {
             self.waiting.remove(&copy.ordinal);
@@ -250,6 +247,17 @@ impl ShownLog {
         }
         let at = self.early.first_key_value().map_or(self.last.1, |(_, copy)| copy.ordinal);
         Some((Place::between(self.below, at), None))
+    }
+
+    /// Lets go of copies with lower numbers, which nobody will ask for again; returns the numbers.
+    pub(super) fn pass_below(&mut self, sequence: u64) -> Vec<u64> {
+        let mut passed = Vec::new();
+        while let Some(entry) = self.early.first_entry().filter(|e| *e.key() < sequence) {
+            passed.push(*entry.key());
+            self.below = entry.remove().ordinal;
+            self.waiting.remove(&self.below);
+        }
+        passed
     }
 
     /// Ordinal of the first copy that waits for its original, which may tell of rows that the copy

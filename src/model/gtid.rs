@@ -58,6 +58,13 @@ pub enum GtidSource {
         /// `server_id` of the origin.
         server_id: u32,
     },
+    /// The same before 8.0, where originals and copies have the second in common, and the order.
+    /// Their number is that second and a count within it, in microseconds as of
+    /// [`GtidSource::Anonymous`]: what rests on it is possible at most.
+    Counted {
+        /// `server_id` of the origin.
+        server_id: u32,
+    },
 }
 
 impl GtidSource {
@@ -72,17 +79,24 @@ impl GtidSource {
         !matches!(self, GtidSource::MySql { .. })
     }
 
-    /// Whether its numbers are commit times.
+    /// Whether its numbers are times.
     pub fn is_anonymous(&self) -> bool {
-        matches!(self, GtidSource::Anonymous { .. })
+        matches!(self, GtidSource::Anonymous { .. } | GtidSource::Counted { .. })
+    }
+
+    /// Whether its numbers are counted up, and stand in no log.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, GtidSource::Counted { .. })
     }
 }
 
 /// What identities begin with that are commit times.
 const ANONYMOUS: &str = "anonymous";
+/// The same, where the microseconds are a count.
+const COUNTED: &str = "counted";
 
 /// One global transaction identifier: `uuid:n`, `uuid:tag:n` or `domain-server-seq`; for one
-/// without, `anonymous-server-micros`.
+/// without, `anonymous-server-micros` or `counted-server-micros`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Gtid {
     /// Which sequence.
@@ -106,6 +120,7 @@ impl fmt::Display for GtidSource {
             }
             GtidSource::MariaDb { domain, server_id } => write!(f, "{domain}-{server_id}"),
             GtidSource::Anonymous { server_id } => write!(f, "{ANONYMOUS}-{server_id}"),
+            GtidSource::Counted { server_id } => write!(f, "{COUNTED}-{server_id}"),
         }
     }
 }
@@ -304,6 +319,7 @@ fn parse_mariadb(text: &str) -> Option<Gtid> {
     let sequence = parts.next()?.parse().ok()?;
     let source = match domain {
         ANONYMOUS => GtidSource::Anonymous { server_id },
+        COUNTED => GtidSource::Counted { server_id },
         domain => GtidSource::MariaDb { domain: domain.parse().ok()?, server_id },
     };
     parts.next().is_none().then_some(Gtid { source, sequence })

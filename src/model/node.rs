@@ -73,9 +73,9 @@ impl Nodes {
     /// The node whose server numbers transactions of a source.
     pub fn owner_of(&self, source: &GtidSource) -> Option<NodeIndex> {
         match source {
-            GtidSource::MariaDb { server_id, .. } | GtidSource::Anonymous { server_id } => {
-                self.by_server_id(*server_id)
-            }
+            GtidSource::MariaDb { server_id, .. }
+            | GtidSource::Anonymous { server_id }
+            | GtidSource::Counted { server_id } => self.by_server_id(*server_id),
             GtidSource::MySql { uuid, .. } => self.by_server_uuid(uuid),
         }
     }

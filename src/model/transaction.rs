@@ -189,7 +189,7 @@ pub enum BlindSpotReason {
     NoColumn,
     /// A row ownership rule names no owner for a value.
     NoOwner,
-    /// A transaction without a GTID: its copy cannot be recognised.
+    /// Transactions without GTIDs: what came before a stream, or which copy is whose, is not known.
     Anonymous,
     /// An XA transaction, prepared and committed apart.
     Xa,
@@ -274,7 +274,7 @@ pub struct BlindSpot {
 /// A transaction as one stream shows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Transaction {
-    /// Its identity; `None` for an anonymous transaction.
+    /// Its identity; `None` where the log has neither a GTID nor a commit time.
     pub gtid: Option<Gtid>,
     /// The `server_id` in its GTID event: its origin's, on originals and copies alike.
     pub server_id: u32,

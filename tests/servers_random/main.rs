@@ -15,6 +15,7 @@
 #![expect(unreachable_pub, reason = "the modules of one test")]
 
 mod model;
+mod old;
 mod run;
 #[path = "../support/mod.rs"]
 mod support;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use model::tables;
 use run::{CONFIG, Run};
 use support::lab::{Lab, LabOptions, Server};
+use support::old_logs::Old;
 use support::watcher::Watcher;
 use truth::{Fact, Found, findings_of};
 
@@ -51,6 +53,9 @@ fn mysql_conflicts_are_found_without_gtids() {
     let watcher = Watcher::start(&lab, CONFIG);
     let mut run = Run::new(lab, &tables, 4);
     (0..ROUNDS).for_each(|round| run.round(round));
+    run.hand_over_slowly();
+    run.check_old(Old::V57);
+    run.check_old(Old::V56);
     run.check(4, watcher);
 }
 
@@ -98,7 +103,6 @@ fn options(server: Server, seed: u64) -> LabOptions {
 impl Run<'_> {
     /// Scans the logs of both and compares, with the truth and with the watch.
     fn check(self, seed: u64, watcher: Watcher) {
-        std::fs::write(self.lab.dir().join("twinlog.toml"), CONFIG).expect("a write");
         let [a, b] = ["a", "b"].map(|node| self.lab.binlogs(node));
         let found = self.scan(&a, &b);
         let facts = facts(&found);

@@ -50,6 +50,7 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// A pair with the tables, and nothing in them.
     pub fn new(lab: Lab, tables: &[Table], seed: u64) -> Run<'_> {
+        std::fs::write(lab.dir().join("twinlog.toml"), CONFIG).expect("a write");
         lab.sql("a", &schema(tables));
         lab.settle();
         Run {

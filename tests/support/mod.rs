@@ -6,6 +6,7 @@ pub mod keys;
 pub mod lab;
 pub mod logs;
 pub mod monitoring;
+pub mod old_logs;
 pub mod proxy;
 pub mod random;
 pub mod recorded;

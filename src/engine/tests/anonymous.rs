@@ -10,17 +10,22 @@ fn at(origin: u8, micros: u64, rows: &[(u128, u128, u128)]) -> Transaction {
     tx
 }
 
-/// The reasons and details of blind spots above info.
-fn blind_spots(streams: [Vec<Transaction>; 2]) -> Vec<String> {
+/// What is found where a's stream is read before b's.
+fn settled(streams: [Vec<Transaction>; 2]) -> Vec<Finding> {
     let mut verifier = verifier(["", ""]);
     let mut out = Vec::new();
     for (node, stream) in [A, B].into_iter().zip(streams) {
         stream.iter().for_each(|tx| verifier.observe(node, tx, &mut out));
     }
     verifier.finish(&mut out);
-    let settled = out.into_iter().map(|report| report.finding).filter(|of| of.settled);
-    let warnings =
-        settled.filter(|of| of.kind == FindingKind::BlindSpot && of.severity > Severity::Info);
+    out.into_iter().map(|report| report.finding).filter(|of| of.settled).collect()
+}
+
+/// The details of blind spots above info.
+fn blind_spots(streams: [Vec<Transaction>; 2]) -> Vec<String> {
+    let is_warning =
+        |of: &Finding| of.kind == FindingKind::BlindSpot && of.severity > Severity::Info;
+    let warnings = settled(streams).into_iter().filter(is_warning);
     warnings.filter_map(|of| of.detail).collect()
 }
 
@@ -68,4 +73,97 @@ fn what_passes_in_a_gap_is_neither_missing_nor_a_certain_conflict() {
         exact.into_iter().zip(kinds).filter(|of| of.1 != FindingKind::BlindSpot).collect();
     assert!(told.iter().all(|(exact, _)| !exact), "{told:?}");
     assert!(told.iter().all(|(_, kind)| *kind != FindingKind::MissingCopy), "{told:?}");
+}
+
+/// A transaction of a server that logs no commit times, with the second of its commit.
+fn within(origin: u8, second: u32, rows: &[(u128, u128, u128)]) -> Transaction {
+    let mut tx = tx(Family::My, origin, 1, rows);
+    tx.gtid = None;
+    tx.committed_at = CommitTime::from_seconds(second);
+    tx
+}
+
+#[test]
+fn without_commit_times_second_and_order_tell_and_conflicts_are_possible() {
+    let of_a = vec![
+        within(1, 10, &[(9, 0, 1)]),
+        within(1, 10, &[(1, 1, 2)]),
+        within(2, 10, &[(1, 2, 3)]),
+        within(2, 10, &[(9, 1, 4)]),
+    ];
+    let of_b = vec![
+        within(1, 10, &[(9, 0, 1)]),
+        within(2, 10, &[(1, 1, 3)]),
+        within(2, 10, &[(9, 1, 4)]),
+        within(1, 10, &[(1, 3, 2)]),
+    ];
+    let found = conflicts(["", ""], [of_a, of_b]);
+    assert_eq!(found, [("update_update".to_owned(), Certainty::Possible, Outcome::Unknown)]);
+}
+
+#[test]
+fn without_commit_times_a_copy_is_known_by_what_it_wrote() {
+    // The second of a's left no copy on b, and b's log begins with a copy from before a's.
+    let of_a = vec![
+        within(1, 10, &[(1, 0, 1)]),
+        within(1, 10, &[(2, 0, 1)]),
+        within(1, 10, &[(3, 0, 1)]),
+        within(2, 10, &[(3, 1, 2)]),
+    ];
+    let of_b = vec![
+        within(1, 10, &[(7, 0, 1)]),
+        within(1, 10, &[(1, 0, 1)]),
+        within(1, 10, &[(3, 0, 1)]),
+        within(2, 10, &[(3, 1, 2)]),
+    ];
+    let told = settled([of_a, of_b]);
+    assert!(told.iter().all(|of| of.kind != FindingKind::WriteConflict), "{told:?}");
+    let is_unknown = |detail: &String| detail.contains("like no original");
+    let unknown = told.iter().find(|of| of.detail.as_ref().is_some_and(is_unknown));
+    assert_eq!(unknown.map(|of| of.count), Some(1), "{told:?}");
+}
+
+#[test]
+fn a_time_of_zero_counts_as_any_other() {
+    let stream = vec![within(1, 0, &[(1, 0, 1)]), within(1, 0, &[(2, 0, 1)])];
+    for streams in [[stream.clone(), stream.clone()], [vec![], stream.clone()], [stream, vec![]]] {
+        let told = settled(streams);
+        assert!(told.iter().all(|of| of.kind == FindingKind::BlindSpot), "{told:?}");
+    }
+}
+
+#[test]
+fn a_name_that_nobody_else_gives_holds_up_no_row() {
+    // b's log begins earlier within the second and is read first: its names are one ahead, and the
+    // last of them is nobody's.
+    let of_a =
+        [within(1, 10, &[(1, 0, 1)]), within(1, 10, &[(2, 0, 1)]), within(1, 11, &[(2, 1, 2)])];
+    let of_b = [
+        within(1, 10, &[(5, 0, 1)]),
+        of_a[0].clone(),
+        of_a[1].clone(),
+        within(1, 11, &[(2, 1, 3)]),
+    ];
+    let mut verifier = verifier(["", ""]);
+    let mut out = Vec::new();
+    of_b.iter().for_each(|tx| verifier.observe(B, tx, &mut out));
+    of_a.iter().for_each(|tx| verifier.observe(A, tx, &mut out));
+    verifier.finish(&mut out);
+    let told = out.iter().map(|report| &report.finding).filter(|of| of.settled);
+    let is_of_row = |of: &&Finding| {
+        let last = of.transactions.last().and_then(|last| last.gtid);
+        of.kind == FindingKind::Divergence && last.is_some_and(|gtid| gtid.sequence == 11_000_000)
+    };
+    let differs: Vec<Certainty> = told.filter(is_of_row).map(|of| of.certainty).collect();
+    assert_eq!(differs, [Certainty::Possible], "{out:#?}");
+}
+
+#[test]
+fn without_commit_times_too_what_makes_memory_grow_is_known() {
+    let mut verifier = verifier(["", ""]);
+    let (original, later) = (within(1, 10, &[(1, 0, 1)]), within(1, 11, &[(2, 0, 1)]));
+    assert!(verifier.would_grow(A, &original));
+    verifier.observe(A, &original, &mut Vec::new());
+    assert!(!verifier.would_grow(B, &original), "its copy frees it");
+    assert!(verifier.would_grow(B, &later), "a copy whose original has not been read");
 }

@@ -49,7 +49,9 @@ impl Delivered {
         self.purged = point.purged.clone();
         let by_domain = point.heads.iter().filter_map(|gtid| match gtid.source {
             GtidSource::MariaDb { domain, .. } => Some((domain, *gtid)),
-            GtidSource::MySql { .. } | GtidSource::Anonymous { .. } => None,
+            GtidSource::MySql { .. }
+            | GtidSource::Anonymous { .. }
+            | GtidSource::Counted { .. } => None,
         });
         self.positions = by_domain.collect();
         let Some(at) = &point.at else { return };
