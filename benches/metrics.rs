@@ -24,20 +24,11 @@ fn transaction(rows: usize) -> Transaction {
         before: RowState::Absent,
         after: RowState::Absent,
     };
+    let at = Coordinates { file: Arc::from("a-bin.000001"), start: 4, end: 400 };
+    let committed_at = CommitTime::from_micros(1_000_000);
     Transaction {
-        gtid: None,
-        server_id: 1,
-        coordinates: Coordinates { file: Arc::from("a-bin.000001"), start: 4, end: 400 },
-        committed_at: CommitTime::from_micros(1_000_000),
-        logged_at: None,
-        tables: Vec::new(),
         rows: (0..rows).map(row).collect(),
-        key_bytes: Vec::new(),
-        rule_values: Vec::new(),
-        unique_takes: Vec::new(),
-        statements: Vec::new(),
-        blind_spots: Vec::new(),
-        xa: None,
+        ..Transaction::empty(None, 1, at, committed_at)
     }
 }
 

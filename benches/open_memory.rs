@@ -96,21 +96,8 @@ impl Log {
             shape: 1,
         });
         let coordinates = Coordinates { file: Arc::from(file), start: 0, end: 0 };
-        let tx = Transaction {
-            gtid: None,
-            server_id: 1,
-            coordinates,
-            committed_at: CommitTime::default(),
-            logged_at: None,
-            tables: vec![table],
-            rows: Vec::new(),
-            key_bytes: Vec::new(),
-            rule_values: Vec::new(),
-            unique_takes: Vec::new(),
-            statements: Vec::new(),
-            blind_spots: Vec::new(),
-            xa: None,
-        };
+        let mut tx = Transaction::empty(None, 1, coordinates, CommitTime::default());
+        tx.tables.push(table);
         Log { rows, tx }
     }
 

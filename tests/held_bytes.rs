@@ -74,25 +74,12 @@ impl Maker {
         value: u64,
     ) -> Transaction {
         let source = GtidSource::MariaDb { domain: origin, server_id: origin };
-        let mut tx = Transaction {
-            gtid: Some(Gtid { source, sequence: n }),
-            server_id: origin,
-            coordinates: Coordinates {
-                file: self.files[stream.at()].clone(),
-                start: n * 500,
-                end: n * 500 + 500,
-            },
-            committed_at: CommitTime::from_seconds((n / 300) as u32),
-            logged_at: None,
-            tables: vec![self.table.clone()],
-            rows: Vec::new(),
-            key_bytes: Vec::new(),
-            rule_values: Vec::new(),
-            unique_takes: Vec::new(),
-            statements: Vec::new(),
-            blind_spots: Vec::new(),
-            xa: None,
-        };
+        let gtid = Gtid { source, sequence: n };
+        let file = self.files[stream.at()].clone();
+        let at = Coordinates { file, start: n * 500, end: n * 500 + 500 };
+        let committed_at = CommitTime::from_seconds((n / 300) as u32);
+        let mut tx = Transaction::empty(Some(gtid), origin, at, committed_at);
+        tx.tables.push(self.table.clone());
         for key in keys[0]..keys[1] {
             let bytes = key.to_le_bytes();
             let start = tx.key_bytes.len() as u32;

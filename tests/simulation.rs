@@ -111,16 +111,22 @@ fn the_engine_agrees_with_the_simulated_truth() {
     assert!(met.exact > 0 && met.possible > 0 && met.handovers > 0 && met.violations > 0);
 }
 
+/// Masters without GTIDs.
+fn without_gtids(rng: &mut Rng) -> World {
+    let one = Setup { domains: 1, shared_domain: false, ..setup(rng) };
+    let mut world = live(Setup { family: Family::MariaDb, ..one }, rng);
+    if rng.chance(60) {
+        world.settle(rng);
+        world.flush(rng);
+    }
+    world.setup.family = Family::Anonymous;
+    world
+}
+
 /// One seed: masters without GTIDs, whose logs are read whole.
 fn run_anonymous(seed: u64, met: &mut Met) -> Result<(), String> {
     let mut rng = Rng::new(seed);
-    let one = Setup { domains: 1, shared_domain: false, ..setup(&mut rng) };
-    let mut world = live(Setup { family: Family::MariaDb, ..one }, &mut rng);
-    if rng.chance(60) {
-        world.settle(&mut rng);
-        world.flush(&mut rng);
-    }
-    world.setup.family = Family::Anonymous;
+    let world = without_gtids(&mut rng);
     let tell = |e| format!("{:?}\n{e}\n{}", world.setup, world.describe());
     check(&Reading::whole(&world), &TURNS, met).map(drop).map_err(tell)
 }
@@ -139,13 +145,7 @@ fn without_gtids_nothing_is_missed_and_nothing_certain_is_false() {
 /// tell, those of them that are told without, and those that are told without alone.
 fn run_counted(seed: u64, counts: &mut [usize; 3]) -> Result<(), String> {
     let mut rng = Rng::new(seed);
-    let one = Setup { domains: 1, shared_domain: false, ..setup(&mut rng) };
-    let mut world = live(Setup { family: Family::MariaDb, ..one }, &mut rng);
-    if rng.chance(60) {
-        world.settle(&mut rng);
-        world.flush(&mut rng);
-    }
-    world.setup.family = Family::Anonymous;
+    let world = without_gtids(&mut rng);
     let conflicts = |findings: &[Finding]| -> Vec<_> {
         let is_conflict = |of: &&Finding| of.kind == FindingKind::WriteConflict;
         let of_row = |of: &Finding| (of.key.as_ref().map(|key| key.bytes.clone()), of.conflict);

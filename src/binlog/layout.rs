@@ -2,8 +2,9 @@
 
 use super::{
     bytes::{Bytes, Short},
-    collation,
+    metadata::{name_collations_of_mariadb, read_optional_metadata},
     plan::{BINARY, Described, TablePlan},
+    wire,
 };
 use crate::model::{BlindSpotReason, Column, ColumnType, Table, TableId};
 use std::sync::Arc;
@@ -88,41 +89,6 @@ pub(crate) enum LayoutError {
 /// Columns of a table at most, in both servers (`MAX_FIELDS`).
 const COLUMNS_MAX: usize = 4096;
 
-// The wire types of `enum_field_types`, by number.
-mod wire {
-    pub(super) const TINY: u8 = 1;
-    pub(super) const SHORT: u8 = 2;
-    pub(super) const LONG: u8 = 3;
-    pub(super) const FLOAT: u8 = 4;
-    pub(super) const DOUBLE: u8 = 5;
-    pub(super) const NULL: u8 = 6;
-    pub(super) const TIMESTAMP: u8 = 7;
-    pub(super) const LONGLONG: u8 = 8;
-    pub(super) const INT24: u8 = 9;
-    pub(super) const DATE: u8 = 10;
-    pub(super) const TIME: u8 = 11;
-    pub(super) const DATETIME: u8 = 12;
-    pub(super) const YEAR: u8 = 13;
-    pub(super) const NEWDATE: u8 = 14;
-    pub(super) const VARCHAR: u8 = 15;
-    pub(super) const BIT: u8 = 16;
-    pub(super) const TIMESTAMP2: u8 = 17;
-    pub(super) const DATETIME2: u8 = 18;
-    pub(super) const TIME2: u8 = 19;
-    /// MariaDB's compressed columns.
-    pub(super) const BLOB_COMPRESSED: u8 = 140;
-    pub(super) const VARCHAR_COMPRESSED: u8 = 141;
-    pub(super) const VECTOR: u8 = 242;
-    pub(super) const JSON: u8 = 245;
-    pub(super) const NEWDECIMAL: u8 = 246;
-    pub(super) const ENUM: u8 = 247;
-    pub(super) const SET: u8 = 248;
-    pub(super) const BLOB: u8 = 252;
-    pub(super) const VAR_STRING: u8 = 253;
-    pub(super) const STRING: u8 = 254;
-    pub(super) const GEOMETRY: u8 = 255;
-}
-
 impl Layout {
     /// Whether an image that has all columns is hashed as it stands.
     pub(crate) fn is_plain(&self) -> bool {
@@ -171,7 +137,7 @@ impl Layout {
             described.complete(known, metadata.has_signs);
         }
         if mariadb {
-            described.columns.iter_mut().for_each(of_mariadb);
+            name_collations_of_mariadb(&mut described.columns);
         }
         Ok(Self::of(schema, table, described, contents, &plan))
     }
@@ -432,145 +398,6 @@ fn step(kind: &ColumnType) -> Step {
 fn digit_bytes(digits: u8) -> u16 {
     const REST: [u16; 9] = [0, 1, 1, 2, 2, 3, 3, 4, 4];
     u16::from(digits / 9) * 4 + REST[usize::from(digits % 9)]
-}
-
-/// What the optional metadata says beside the columns themselves.
-#[derive(Default)]
-struct Metadata {
-    primary_key: Vec<u16>,
-    /// It says which numbers have a sign.
-    has_signs: bool,
-}
-
-/// Reads the optional metadata into the columns.
-///
-/// # Errors
-/// Fields that end too early, and a field that comes twice.
-///
-/// # Source
-/// `Optional_metadata_field_type` in MySQL's rows_event.h; the same numbers in MariaDB 10.5.
-fn read_optional_metadata(
-    mut bytes: Bytes<'_>,
-    types: &[u8],
-    mariadb: bool,
-    columns: &mut [Column],
-) -> Result<Metadata, Short> {
-    let mut metadata = Metadata::default();
-    let mut seen = 0_u64;
-    while !bytes.is_empty() {
-        let kind = bytes.u8()?;
-        let mut field = Bytes(bytes.lenenc_bytes()?);
-        // Servers write each once; a thousand of one would be read a thousand times.
-        let bit = 1_u64.checked_shl(kind.into()).unwrap_or(0);
-        if seen & bit != 0 {
-            return Err(Short);
-        }
-        seen |= bit;
-        match kind {
-            1 => {
-                read_signedness(field.0, types, columns);
-                metadata.has_signs = true;
-            }
-            2 => read_default_collation(&mut field, mariadb, columns)?,
-            3 => {
-                for column in columns.iter_mut().filter(|c| is_text(&c.kind, mariadb)) {
-                    set_collation(column, field.lenenc()?);
-                }
-            }
-            4 => {
-                for column in columns.iter_mut() {
-                    let name = field.lenenc_bytes()?;
-                    column.name = Some(String::from_utf8_lossy(name).into_owned());
-                }
-            }
-            8 => {
-                while !field.is_empty() {
-                    metadata.primary_key.push(key_column(field.lenenc()?, columns)?);
-                }
-            }
-            9 => {
-                // A key of column prefixes: rows with equal prefixes clash, and the hash of whole
-                // values would not show it. The table counts as one without a known key.
-                let mut whole = true;
-                while !field.is_empty() {
-                    metadata.primary_key.push(key_column(field.lenenc()?, columns)?);
-                    whole &= field.lenenc()? == 0;
-                }
-                if !whole {
-                    metadata.primary_key.clear();
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(metadata)
-}
-
-fn key_column(number: u64, columns: &[Column]) -> Result<u16, Short> {
-    u16::try_from(number).ok().filter(|at| usize::from(*at) < columns.len()).ok_or(Short)
-}
-
-/// One bit per numeric column, the first in the highest bit.
-fn read_signedness(bits: &[u8], types: &[u8], columns: &mut [Column]) {
-    let numeric = |kind: &u8| {
-        use wire::*;
-        matches!(*kind, TINY | SHORT | INT24 | LONG | LONGLONG | NEWDECIMAL | FLOAT | DOUBLE)
-    };
-    let places = types.iter().zip(columns).filter(|(kind, _)| numeric(kind));
-    for (at, (_, column)) in places.enumerate() {
-        let byte = bits.get(at / 8).copied().unwrap_or(0);
-        if let ColumnType::Int { unsigned, .. } = &mut column.kind {
-            *unsigned = byte >> (7 - at % 8) & 1 == 1;
-        }
-    }
-}
-
-/// A default for all text columns, then exceptions as (place among them, collation).
-fn read_default_collation(
-    field: &mut Bytes<'_>,
-    mariadb: bool,
-    columns: &mut [Column],
-) -> Result<(), Short> {
-    let default = field.lenenc()?;
-    let text = columns.iter_mut().filter(|column| is_text(&column.kind, mariadb));
-    let mut text: Vec<&mut Column> = text.collect();
-    for column in &mut text {
-        set_collation(column, default);
-    }
-    while !field.is_empty() {
-        let place = usize::try_from(field.lenenc()?).map_err(|_| Short)?;
-        let collation = field.lenenc()?;
-        set_collation(text.get_mut(place).ok_or(Short)?, collation);
-    }
-    Ok(())
-}
-
-/// The columns that have a collation in the metadata; a BLOB underneath counts as one.
-///
-/// # Source
-/// Measured: MariaDB 10.11 counts geometry, MySQL 9.7 does not, and counts vectors.
-fn is_text(kind: &ColumnType, mariadb: bool) -> bool {
-    match kind {
-        ColumnType::String { .. } | ColumnType::Blob { .. } | ColumnType::Vector { .. } => true,
-        ColumnType::Geometry { .. } => mariadb,
-        _ => false,
-    }
-}
-
-fn of_mariadb(column: &mut Column) {
-    if let ColumnType::String { collation, .. } | ColumnType::Blob { collation, .. } =
-        &mut column.kind
-    {
-        *collation = collation.map(collation::of_mariadb);
-    }
-}
-
-fn set_collation(column: &mut Column, number: u64) {
-    if let ColumnType::String { collation, .. } | ColumnType::Blob { collation, .. } =
-        &mut column.kind
-    {
-        *collation = u16::try_from(number).ok();
-    }
 }
 
 #[cfg(test)]

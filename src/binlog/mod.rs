@@ -14,6 +14,7 @@ pub mod evidence;
 mod gtid;
 mod json;
 mod layout;
+mod metadata;
 mod plan;
 mod read_error;
 mod reader;
@@ -22,6 +23,7 @@ mod rows;
 mod statement;
 mod temporal;
 pub mod value;
+mod wire;
 mod words;
 mod xa;
 

@@ -57,8 +57,11 @@ impl Verifier {
         };
         let digest = digest(tx);
         let same = || read().find(|id| self.open.get(*id).digest == digest);
-        let keys: BTreeSet<u128> = tx.rows.iter().flat_map(keys_of).map(|key| key.hash).collect();
-        let like = || read().find(|id| !keys.is_empty() && self.wrote_all_of(*id, &keys));
+        let like = || {
+            let keys =
+                tx.rows.iter().flat_map(keys_of).map(|key| key.hash).collect::<BTreeSet<_>>();
+            read().find(|id| !keys.is_empty() && self.wrote_all_of(*id, &keys))
+        };
         match same().or_else(like) {
             Some(id) => Some(self.open.get(id).gtid.sequence),
             None => read().next().is_none().then_some(next),

@@ -42,20 +42,11 @@ fn transaction(operations: &[Operation]) -> Transaction {
         before: RowState::Absent,
         after: RowState::Absent,
     };
+    let at = Coordinates { file: "a-bin.000001".into(), start: 4, end: 9 };
+    let committed_at = CommitTime::from_micros(1_000_000);
     Transaction {
-        gtid: None,
-        server_id: 1,
-        coordinates: Coordinates { file: "a-bin.000001".into(), start: 4, end: 9 },
-        committed_at: CommitTime::from_micros(1_000_000),
-        logged_at: None,
-        tables: Vec::new(),
         rows: operations.iter().map(row).collect(),
-        key_bytes: Vec::new(),
-        rule_values: Vec::new(),
-        unique_takes: Vec::new(),
-        statements: Vec::new(),
-        blind_spots: Vec::new(),
-        xa: None,
+        ..Transaction::empty(None, 1, at, committed_at)
     }
 }
 

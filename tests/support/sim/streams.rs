@@ -264,28 +264,15 @@ fn transaction(
     own.dedup();
     let mut table = |table: u8| tables.entry(table).or_insert_with(|| new_table(table)).clone();
     let start = index as u64 * 100 + 4;
-    let mut tx = Transaction {
-        gtid: Some(gtid(family, entry.id)),
-        server_id: entry.server as u32 + 1,
-        coordinates: Coordinates {
-            file: Arc::from(format!("n{node}-bin.000001")),
-            start,
-            end: start + 100,
-        },
-        committed_at: match family {
-            Family::MySql => CommitTime::from_micros(entry.micros),
-            _ => CommitTime::from_seconds((entry.micros / 1_000_000) as u32),
-        },
-        logged_at: None,
-        tables: own.iter().map(|name| table(*name)).collect(),
-        rows: Vec::new(),
-        key_bytes: Vec::new(),
-        rule_values: Vec::new(),
-        unique_takes: Vec::new(),
-        statements: Vec::new(),
-        blind_spots: Vec::new(),
-        xa: None,
+    let file = Arc::from(format!("n{node}-bin.000001"));
+    let at = Coordinates { file, start, end: start + 100 };
+    let committed_at = match family {
+        Family::MySql => CommitTime::from_micros(entry.micros),
+        _ => CommitTime::from_seconds((entry.micros / 1_000_000) as u32),
     };
+    let (gtid, server) = (gtid(family, entry.id), entry.server as u32 + 1);
+    let mut tx = Transaction::empty(Some(gtid), server, at, committed_at);
+    tx.tables = own.iter().map(|name| table(*name)).collect();
     for change in &entry.changes {
         let place = own.iter().position(|table| *table == change.table).unwrap();
         add_row(&mut tx, place, change);
