@@ -180,12 +180,14 @@ private_apt_state() { # STATE
 }
 
 # Recommends are left out, and an empty status file makes apt name every library down to the C library.
+# A mirror may be weeks behind: a list that is signed and old will do for servers that live on loopback.
 private_apt() { # STATE ARGUMENT...
   local state=$1
   shift
   apt-get -q -y -o Dir::State="$state" -o Dir::State::Lists="$state/lists" -o Dir::State::status="$state/status" \
     -o Dir::Cache="$state/cache" "${private_sources[@]}" -o APT::Sandbox::User= -o APT::Update::Post-Invoke::= \
     -o APT::Get::AllowUnauthenticated=false -o Acquire::AllowInsecureRepositories=false \
+    -o Acquire::Check-Valid-Until=false \
     -o Acquire::Languages=none -o Acquire::Retries=5 -o APT::Install-Recommends=false -o APT::Update::Error-Mode=any "$@"
 }
 
